@@ -1,0 +1,568 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What prepare, refresh and the checks know about kernel trees.
+
+A kernel series X.Y has three places below build/X.Y/:
+
+  pristine/  the source package, unpacked and never touched
+  src/       pristine plus the hooks of patches/X.Y/ plus our own files
+  state/     copies of the hooked files as prepare last wrote them
+
+Our own files stand in the repository at their kernel path and are symlinks
+in src/.  A foreign file that a hook touches is a plain file in src/.
+"""
+
+import fcntl
+import filecmp
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# Directories of the repository whose files belong into a kernel tree.
+OUR_DIRS = (
+	'Documentation/ABI', 'Documentation/admin-guide', 'Documentation/block',
+	'arch', 'block', 'drivers', 'fs', 'include', 'init', 'io_uring',
+	'kernel', 'lib', 'mm', 'net', 'samples', 'security',
+)
+
+# What editors and patch(1) leave behind is nobody's source file.
+DROPPINGS = re.compile(r'(\.orig|\.rej|\.sw.|~|\.cmd|\.o|\.ko|\.mod)$|/\.#|/#')
+
+
+class Failure(Exception):
+	pass
+
+
+def say(text):
+	print(text, flush=True)
+
+
+class Kernel:
+	"""One line of KERNELS and the places that belong to it."""
+
+	def __init__(self, series, package, suites, tested, flags=''):
+		self.series = series
+		self.package = package
+		self.suites = suites.split(',')
+		self.tested = tested.split(',')
+		self.default = 'default' in flags.split(',')
+		self.dir = os.path.join(TOP, 'build', series)
+		self.pristine = os.path.join(self.dir, 'pristine')
+		self.src = os.path.join(self.dir, 'src')
+		self.state = os.path.join(self.dir, 'state')
+		self.patches = os.path.join(TOP, 'patches', series)
+		self._lock = None
+
+	def version(self):
+		"""The x.y.z that the unpacked Makefile names."""
+		found = {}
+		with open(os.path.join(self.pristine, 'Makefile')) as f:
+			for line in f:
+				m = re.match(r'(VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)', line)
+				if m:
+					found[m.group(1)] = m.group(2)
+				if len(found) == 3:
+					break
+		return '{VERSION}.{PATCHLEVEL}.{SUBLEVEL}'.format(**found)
+
+	def lock(self):
+		"""One prepare or refresh at a time; released at exit."""
+		os.makedirs(self.dir, exist_ok=True)
+		self._lock = open(os.path.join(self.dir, '.lock'), 'w')
+		fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+
+def kernels():
+	found = []
+	with open(os.path.join(TOP, 'KERNELS')) as f:
+		for line in f:
+			line = line.split('#')[0].split()
+			if line:
+				found.append(Kernel(*line))
+	return found
+
+
+def kernel(series=None):
+	"""The kernel asked for, by argument, by KERNEL= or by default."""
+	series = series or os.environ.get('KERNEL')
+	known = kernels()
+	for k in known:
+		if k.series == series or (not series and k.default):
+			return k
+	raise Failure('kernel %s is not in KERNELS (%s)' %
+		      (series or '(default)', ' '.join(k.series for k in known)))
+
+
+def read(path):
+	with open(path, 'rb') as f:
+		return f.read()
+
+
+def same(a, b):
+	return (os.path.isfile(a) and os.path.isfile(b) and
+		filecmp.cmp(a, b, shallow=False))
+
+
+def put(src, dst):
+	"""Copy src to dst unless dst has those bytes: keeps dst's mtime."""
+	if not os.path.islink(dst) and same(src, dst):
+		return False
+	os.makedirs(os.path.dirname(dst), exist_ok=True)
+	if os.path.lexists(dst):
+		mode = os.stat(src).st_mode
+		os.unlink(dst)
+	else:
+		mode = os.stat(src).st_mode
+	shutil.copyfile(src, dst)
+	os.chmod(dst, mode & 0o777)
+	return True
+
+
+class Patch:
+	"""A hook patch: a header that people write, a diff that refresh makes."""
+
+	def __init__(self, k, name):
+		self.k = k
+		self.name = name
+		self.path = os.path.join(k.patches, name)
+		self.header = ''
+		self.files = []
+		self.diff = ''
+		if os.path.exists(self.path):
+			self._parse()
+
+	def _parse(self):
+		text = read(self.path).decode()
+		m = re.search(r'^(---\s*$|diff |--- \S+.*\n\+\+\+ )', text, re.M)
+		self.header = (text[:m.start()] if m else text).rstrip('\n') + '\n'
+		m = re.search(r'^(diff .*\n([a-z].*\n)*)?--- \S+.*\n\+\+\+ ', text, re.M)
+		self.diff = text[m.start():] if m else ''
+		for old, new in re.findall(r'^--- (\S+).*\n\+\+\+ (\S+)', self.diff, re.M):
+			if '/dev/null' in (old, new):
+				raise Failure('%s: %s: hooks edit existing files only; a new file '
+					      'stands in the repository at its kernel path' %
+					      (self.name, new if old == '/dev/null' else old))
+			self.files.append(new.split('/', 1)[1])
+
+	def write(self):
+		text = self.header.rstrip('\n') + '\n---\n\n' + self.diff
+		if os.path.exists(self.path) and read(self.path).decode() == text:
+			return False
+		os.makedirs(self.k.patches, exist_ok=True)
+		with open(self.path, 'w') as f:
+			f.write(text)
+		return True
+
+	def added(self):
+		"""Lines that this patch adds, per file."""
+		count = {}
+		name = None
+		for line in self.diff.splitlines():
+			if line.startswith('+++ '):
+				name = line.split()[1].split('/', 1)[1]
+				count[name] = 0
+			elif line.startswith('+') and name:
+				count[name] += 1
+		return count
+
+
+def series(k):
+	"""The patches in order; every foreign file has one patch."""
+	path = os.path.join(k.patches, 'series')
+	if not os.path.exists(path):
+		return []
+	found = []
+	owner = {}
+	for line in read(path).decode().splitlines():
+		name = line.split('#')[0].strip()
+		if not name:
+			continue
+		p = Patch(k, name)
+		if not os.path.exists(p.path):
+			raise Failure('patches/%s/series names %s, which is not there' %
+				      (k.series, name))
+		for f in p.files:
+			if f in owner:
+				raise Failure('%s is touched by %s and by %s: a file has one topic' %
+					      (f, owner[f], name))
+			owner[f] = name
+		found.append(p)
+	return found
+
+
+def our_files():
+	"""Our kernel files: tracked, or new and not ignored."""
+	if os.path.isdir(os.path.join(TOP, '.git')) or os.path.isfile(os.path.join(TOP, '.git')):
+		out = subprocess.run(['git', '-C', TOP, 'ls-files', '-co', '-z',
+				      '--exclude-standard', '--', *OUR_DIRS],
+				     check=True, stdout=subprocess.PIPE).stdout.decode()
+		names = out.split('\0')
+	else:
+		names = []
+		for d in OUR_DIRS:
+			for where, _, files in os.walk(os.path.join(TOP, d)):
+				names += [os.path.relpath(os.path.join(where, f), TOP)
+					  for f in files]
+	return sorted({n for n in names
+		       if n and not DROPPINGS.search(n) and
+		       os.path.isfile(os.path.join(TOP, n))})
+
+
+def link_text(k, name):
+	return os.path.relpath(os.path.join(TOP, name),
+			       os.path.dirname(os.path.join(k.src, name)))
+
+
+def apply(k, patches, into):
+	"""Apply patches with fuzz 0 to copies of the files they touch."""
+	for p in patches:
+		for f in p.files:
+			src = os.path.join(k.pristine, f)
+			if not os.path.isfile(src):
+				raise Failure('%s: touches %s, which %s (%s) does not have' %
+					      (p.name, f, k.package, k.version()))
+			if not os.path.exists(os.path.join(into, f)):
+				put(src, os.path.join(into, f))
+		r = subprocess.run(['patch', '-p1', '-F0', '--no-backup-if-mismatch', '-r', '-',
+				    '-i', p.path], cwd=into, text=True,
+				   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+		if r.returncode == 0:
+			continue
+		name = 'the patch'
+		bad = []
+		for line in r.stdout.splitlines():
+			m = re.match(r"(?:checking|patching) file '?([^']+?)'?$", line)
+			if m:
+				name = m.group(1)
+			elif 'FAILED' in line or 'malformed' in line:
+				bad.append('%s: %s' % (name, line.strip()))
+		raise Failure('hook %s does not apply (fuzz 0) to %s of Linux %s:\n  %s' %
+			      (p.name, ' '.join(sorted({b.split(':')[0] for b in bad})) or name,
+			       k.version(), '\n  '.join(bad or r.stdout.splitlines())))
+
+
+def edited(k, known):
+	"""Files of src that are not as pristine has them, and are not known.
+
+	Returns (changed, new).  Size and mtime tell unchanged files cheaply,
+	because src was copied with its times.
+	"""
+	changed, new = [], []
+	stack = ['']
+	while stack:
+		rel = stack.pop()
+		base = {}
+		try:
+			with os.scandir(os.path.join(k.pristine, rel)) as it:
+				base = {e.name: e for e in it}
+		except FileNotFoundError:
+			pass
+		with os.scandir(os.path.join(k.src, rel)) as it:
+			entries = list(it)
+		for e in entries:
+			name = os.path.join(rel, e.name)
+			if e.is_symlink():
+				continue
+			if e.is_dir():
+				stack.append(name)
+				continue
+			if name in known or DROPPINGS.search('/' + name):
+				continue
+			if e.name not in base:
+				new.append(name)
+				continue
+			a, b = e.stat(), base[e.name].stat(follow_symlinks=False)
+			if a.st_size == b.st_size and a.st_mtime_ns == b.st_mtime_ns:
+				continue
+			if same(e.path, base[e.name].path):
+				# Never turn back a time that make looks at.
+				os.utime(base[e.name].path, ns=(b.st_atime_ns, a.st_mtime_ns))
+			else:
+				changed.append(name)
+	return sorted(changed), sorted(new)
+
+
+def unpack(k):
+	"""Have build/X.Y/pristine hold the installed source package."""
+	stamp = os.path.join(k.dir, 'pristine.version')
+	tar = '/usr/src/%s.tar.xz' % k.package
+	r = subprocess.run(['dpkg-query', '-W', '-f', '${db:Status-Status} ${Version}', k.package],
+			   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+	status = r.stdout.split()
+	have = read(stamp).decode().strip() if os.path.exists(stamp) else None
+	if r.returncode or status[0] != 'installed' or not os.path.exists(tar):
+		if have and os.path.isdir(k.pristine):
+			return have
+		raise Failure('the package %s is missing: run scripts/setup as root' % k.package)
+	version = status[1]
+	if have == version and os.path.isdir(k.pristine):
+		return version
+	new = k.pristine + '.new'
+	shutil.rmtree(new, ignore_errors=True)
+	os.makedirs(new)
+	say('prepare: unpacking %s %s (about a minute)' % (k.package, version))
+	p = subprocess.Popen(['tar', '-xJf', tar, '-C', new, '--strip-components=1'])
+	begin = time.monotonic()
+	while True:
+		try:
+			p.wait(10)
+			break
+		except subprocess.TimeoutExpired:
+			say('prepare: unpacking, %d s' % (time.monotonic() - begin))
+	if p.returncode:
+		raise Failure('tar cannot unpack %s' % tar)
+	shutil.rmtree(k.pristine, ignore_errors=True)
+	os.rename(new, k.pristine)
+	with open(stamp, 'w') as f:
+		f.write(version + '\n')
+	return version
+
+
+def copy_tree(k, version):
+	"""Have src hold every file of pristine; hooks and links come later."""
+	stamp = os.path.join(k.dir, 'src.version')
+	have = read(stamp).decode().strip() if os.path.exists(stamp) else None
+	if have == version and os.path.isdir(k.src):
+		return
+	if not os.path.isdir(k.src):
+		new = k.src + '.new'
+		shutil.rmtree(new, ignore_errors=True)
+		say('prepare: copying the tree')
+		subprocess.run(['cp', '-a', '--reflink=auto', k.pristine, new], check=True)
+		os.rename(new, k.src)
+	else:
+		say('prepare: moving the tree from %s to %s' % (have, version))
+		hooked = state_files(k)
+		for where, dirs, files in os.walk(k.pristine):
+			rel = os.path.relpath(where, k.pristine)
+			for f in files:
+				name = os.path.normpath(os.path.join(rel, f))
+				src, dst = os.path.join(where, f), os.path.join(k.src, name)
+				if name in hooked:
+					continue
+				if os.path.islink(src):
+					if not os.path.lexists(dst):
+						os.makedirs(os.path.dirname(dst), exist_ok=True)
+						os.symlink(os.readlink(src), dst)
+					continue
+				if put(src, dst):
+					continue
+				os.utime(src, ns=(os.stat(src).st_atime_ns, os.stat(dst).st_mtime_ns))
+		for where, dirs, files in os.walk(k.src):
+			rel = os.path.relpath(where, k.src)
+			for f in files:
+				name = os.path.normpath(os.path.join(rel, f))
+				path = os.path.join(where, f)
+				if not os.path.islink(path) and \
+				   not os.path.lexists(os.path.join(k.pristine, name)):
+					os.unlink(path)
+	with open(stamp, 'w') as f:
+		f.write(version + '\n')
+
+
+def state_files(k):
+	"""The hooked files as they were last put into src."""
+	found = set()
+	for where, _, files in os.walk(k.state):
+		for f in files:
+			found.add(os.path.relpath(os.path.join(where, f), k.state))
+	return found
+
+
+def links(k):
+	"""Symlinks of src that point at our files."""
+	path = os.path.join(k.dir, 'links')
+	if not os.path.exists(path):
+		return set()
+	return set(read(path).decode().split('\n')) - {''}
+
+
+def sync_links(k):
+	"""Link our files into src, drop the links of files that went away."""
+	ours = our_files()
+	moved = []
+	for name in ours:
+		dst = os.path.join(k.src, name)
+		text = link_text(k, name)
+		if os.path.lexists(os.path.join(k.pristine, name)):
+			raise Failure("%s is the kernel's own file: change it by a hook" % name)
+		if os.path.islink(dst):
+			if os.readlink(dst) == text:
+				continue
+			os.unlink(dst)
+		elif os.path.exists(dst):
+			# An editor replaced the link by a file of its own.
+			if not same(dst, os.path.join(TOP, name)) and not os.environ.get('FORCE'):
+				moved.append(name)
+				continue
+			os.unlink(dst)
+		os.makedirs(os.path.dirname(dst), exist_ok=True)
+		os.symlink(text, dst)
+	for name in links(k) - set(ours):
+		dst = os.path.join(k.src, name)
+		if os.path.islink(dst):
+			os.unlink(dst)
+	with open(os.path.join(k.dir, 'links'), 'w') as f:
+		f.write('\n'.join(ours) + '\n')
+	if moved:
+		raise Failure('edited in the tree, and no link any more: %s\n'
+			      'run scripts/refresh to take the edit back, or FORCE=1 to drop it' %
+			      ' '.join(moved))
+	return ours
+
+
+def prepare(k, quiet=False):
+	"""Bring src up to date.  Files that need no change keep their mtime."""
+	k.lock()
+	version = unpack(k)
+	copy_tree(k, version)
+	patches = series(k)
+	touched = {f for p in patches for f in p.files}
+	before = state_files(k)
+	wrote = 0
+	with tempfile.TemporaryDirectory(dir=k.dir, prefix='apply.') as scratch:
+		apply(k, patches, scratch)
+		lost = []
+		for f in sorted(touched | before):
+			want = os.path.join(scratch if f in touched else k.pristine, f)
+			last = os.path.join(k.state if f in before else k.pristine, f)
+			src = os.path.join(k.src, f)
+			if os.path.exists(src) and not same(src, last) and not same(src, want):
+				lost.append(f)
+		if lost and not os.environ.get('FORCE'):
+			raise Failure('edited in build/%s/src and not in patches/%s yet: %s\n'
+				      'run scripts/refresh to keep the edit, or FORCE=1 to drop it' %
+				      (k.series, k.series, ' '.join(lost)))
+		for f in sorted(touched):
+			wrote += put(os.path.join(scratch, f), os.path.join(k.src, f))
+			put(os.path.join(scratch, f), os.path.join(k.state, f))
+		for f in sorted(before - touched):
+			if os.path.exists(os.path.join(k.pristine, f)):
+				wrote += put(os.path.join(k.pristine, f), os.path.join(k.src, f))
+			os.unlink(os.path.join(k.state, f))
+	ours = sync_links(k)
+	changed, new = edited(k, touched)
+	for f in changed:
+		say('prepare: note: %s is edited but in no patch (scripts/refresh --new)' % f)
+	for f in new:
+		say('prepare: note: %s stands in the tree only, not in the repository' % f)
+	if not quiet or wrote:
+		say('prepare: Linux %s (%s), %d hooks in %d files, %d files of ours, %d written' %
+		    (k.version(), version, len(patches), len(touched), len(ours), wrote))
+
+
+def diff(k, name):
+	r = subprocess.run(['diff', '-up', '--label', 'a/' + name, '--label', 'b/' + name,
+			    os.path.join(k.pristine, name), os.path.join(k.src, name)],
+			   stdout=subprocess.PIPE)
+	if r.returncode > 1:
+		raise Failure('diff fails on %s' % name)
+	return r.stdout.decode()
+
+
+def order(name):
+	"""Where a patch stands in the series: by its number."""
+	return name.split('-')[0]
+
+
+def assign(k, topic, files, patches):
+	"""Give foreign files to a topic patch; start the patch if it is new."""
+	name = topic if topic.endswith('.patch') else topic + '.patch'
+	if not re.match(r'\d{4}-[a-z0-9-]+\.patch$', name):
+		raise Failure('a hook patch is called NNNN-topic, not %s' % topic)
+	for p in patches:
+		for f in files:
+			if f in p.files and p.name != name:
+				raise Failure('%s belongs to %s already' % (f, p.name))
+	patch = next((p for p in patches if p.name == name), None)
+	if not patch:
+		patch = Patch(k, name)
+		if not patch.header:
+			patch.header = 'Subject: [PATCH] block: %s\n' % topic.split('-', 1)[1]
+		patch.files = []
+		patches.append(patch)
+		patches.sort(key=lambda p: order(p.name))
+		say('refresh: new hook %s: write its subject and body' % name)
+	for f in files:
+		if not os.path.isfile(os.path.join(k.pristine, f)):
+			raise Failure('%s is not a file of Linux %s' % (f, k.version()))
+		if f not in patch.files:
+			patch.files.append(f)
+	return patches
+
+
+def refresh(k, topic=None, files=()):
+	"""Write the edits that were made in src back into the patches."""
+	k.lock()
+	if not os.path.isdir(k.src):
+		raise Failure('nothing to refresh: run scripts/prepare first')
+	patches = series(k)
+	if topic:
+		patches = assign(k, topic, files, patches)
+	# An editor may have replaced a link of ours by a file: take that back.
+	for name in our_files():
+		path = os.path.join(k.src, name)
+		if os.path.isfile(path) and not os.path.islink(path):
+			put(path, os.path.join(TOP, name))
+			os.unlink(path)
+			os.symlink(link_text(k, name), path)
+			say('refresh: took %s back into the repository' % name)
+	touched = {f for p in patches for f in p.files}
+	changed, new = edited(k, touched)
+	for p in patches:
+		parts = {f: diff(k, f) for f in sorted(set(p.files))}
+		for f in [f for f in parts if not parts[f]]:
+			say('refresh: %s: %s has no hook any more' % (p.name, f))
+		p.diff = ''.join(parts.values())
+		p.files = [f for f in parts if parts[f]]
+		if p.write():
+			say('refresh: wrote patches/%s/%s' % (k.series, p.name))
+		if not p.diff:
+			say('refresh: %s is empty now: take it out of series' % p.name)
+		for f in p.files:
+			put(os.path.join(k.src, f), os.path.join(k.state, f))
+	write_series(k, patches)
+	for f in changed:
+		say('refresh: %s is edited and in no patch: scripts/refresh %s --new NNNN-topic %s' %
+		    (f, k.series, f))
+	for f in new:
+		say('refresh: %s stands in the tree only: move it to %s of the repository, '
+		    'then scripts/prepare' % (f, f))
+	if changed or new:
+		raise Failure('%d edits are not in the repository' % (len(changed) + len(new)))
+
+
+def write_series(k, patches):
+	"""Keep the comments of series; add what is new in its order."""
+	path = os.path.join(k.patches, 'series')
+	lines = read(path).decode().splitlines() if os.path.exists(path) else []
+	listed = [line.split('#')[0].strip() for line in lines]
+	for p in patches:
+		if p.name in listed:
+			continue
+		at = len(lines)
+		for i, name in enumerate(listed):
+			if name and order(name) > order(p.name):
+				at = i
+				break
+		lines.insert(at, p.name)
+		listed.insert(at, p.name)
+	os.makedirs(k.patches, exist_ok=True)
+	text = '\n'.join(lines) + '\n' if lines else ''
+	if not os.path.exists(path) or read(path).decode() != text:
+		with open(path, 'w') as f:
+			f.write(text)
+
+
+def run(main):
+	"""Call main; a Failure is a message and exit status 1."""
+	try:
+		sys.exit(main(sys.argv[1:]))
+	except Failure as e:
+		print('%s: %s' % (os.path.basename(sys.argv[0]), e), file=sys.stderr)
+		sys.exit(1)
