@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the scripts share: the kernel asked for, messages, long steps, locks.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+LOGS=$TOP/build/log
+ME=${0##*/}
+
+say()
+{
+	printf '%s: %s\n' "$ME" "$*" >&2
+}
+
+die()
+{
+	say "$@"
+	exit 1
+}
+
+# kernel_line [X.Y]: its line of KERNELS, or of the default kernel.
+kernel_line()
+{
+	awk -v want="${1:-}" '
+		/^#/ || NF < 4 { next }
+		want == $1 || (want == "" && $5 ~ /default/) { print; exit }
+	' "$TOP/KERNELS"
+}
+
+# use_kernel [X.Y]: sets SERIES, PACKAGE, KDIR (build/X.Y) and SRC.
+# shellcheck disable=SC2034
+use_kernel()
+{
+	local line
+
+	line=$(kernel_line "${1:-${KERNEL:-}}")
+	[ -n "$line" ] || die "kernel ${1:-${KERNEL:-}} is not in KERNELS"
+	read -r SERIES PACKAGE _ <<<"$line"
+	KDIR=$TOP/build/$SERIES
+	SRC=$KDIR/src
+}
+
+# with_lock FILE COMMAND...: one at a time; says whom it waits for.
+with_lock()
+{
+	local file=$1
+
+	shift
+	mkdir -p "$(dirname "$file")"
+	(
+		flock -n 9 || {
+			say "waiting for another job that holds ${file#"$TOP"/}"
+			flock 9
+		}
+		"$@" 9>&-
+	) 9>>"$file"
+}
+
+# step NAME "progress command" COMMAND...
+#
+# Runs a long command with its output in build/log/NAME.log, prints a line of
+# progress every ten seconds, and on failure says which step and why.
+step()
+{
+	local name=$1 progress=$2 log=$LOGS/$1.log start=$SECONDS pid rc last
+
+	shift 2
+	mkdir -p "$LOGS"
+	"$@" >"$log" 2>&1 </dev/null &
+	pid=$!
+	last=$SECONDS
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.2
+		if [ $((SECONDS - last)) -ge 10 ]; then
+			last=$SECONDS
+			say "$name: $((SECONDS - start)) s${progress:+, $(eval "$progress")}"
+		fi
+	done
+	rc=0
+	wait "$pid" || rc=$?
+	[ "$rc" -eq 0 ] && return 0
+	say "$name failed ($rc) after $((SECONDS - start)) s; the end of ${log#"$TOP"/}:"
+	# The first errors say more than the last lines of a parallel build.
+	grep -nE '(error|fatal|undefined reference|\*\*\*)' "$log" | head -20 >&2
+	tail -n 15 "$log" >&2
+	return "$rc"
+}
+
+# find_qemu: sets QEMU (array), the one in build/qemu before the machine's.
+# shellcheck disable=SC2034
+find_qemu()
+{
+	local own=$TOP/build/qemu
+
+	if [ -x "$own/usr/bin/qemu-system-x86_64" ]; then
+		QEMU=("$own/usr/bin/qemu-system-x86_64"
+		      -L "$own/usr/share/qemu" -L /usr/share/seabios)
+	else
+		QEMU=(qemu-system-x86_64)
+	fi
+}
+
+# qemu_major COMMAND...: its major version, 0 if it does not run.
+qemu_major()
+{
+	local v
+
+	v=$("$@" --version 2>/dev/null | sed -nE '1s/.*version ([0-9]+).*/\1/p') || true
+	echo "${v:-0}"
+}
