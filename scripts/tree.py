@@ -447,10 +447,11 @@ def prepare(k, quiet=False):
 			os.unlink(os.path.join(k.state, f))
 	ours = sync_links(k)
 	changed, new = edited(k, touched)
-	for f in changed:
-		say('prepare: note: %s is edited but in no patch (scripts/refresh --new)' % f)
-	for f in new:
-		say('prepare: note: %s stands in the tree only, not in the repository' % f)
+	if changed:
+		say('prepare: note: edited but in no patch yet (scripts/refresh --new): ' +
+		    ' '.join(changed))
+	if new:
+		say('prepare: note: in the tree only, not in the repository: ' + ' '.join(new))
 	if not quiet or wrote:
 		say('prepare: Linux %s (%s), %d hooks in %d files, %d files of ours, %d written' %
 		    (k.version(), version, len(patches), len(touched), len(ours), wrote))
