@@ -39,7 +39,7 @@ class Failure(Exception):
 
 
 def say(text):
-	print(text, flush=True)
+	print(text, file=sys.stderr, flush=True)
 
 
 class Kernel:
