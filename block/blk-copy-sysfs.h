@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Copy offload: the attributes /sys/block/<disk>/queue/copy_*.
+ *
+ * Included once, by blk-sysfs.c, behind its macros: struct queue_sysfs_entry and
+ * queue_var_store() are private to that file.
+ */
+#ifdef CONFIG_BLK_COPY
+
+#define BLK_COPY_SHOW_BYTES(_name, _field)				\
+static ssize_t queue_##_name##_show(struct gendisk *disk, char *page)	\
+{									\
+	return sysfs_emit(page, "%llu\n",				\
+		(u64)disk->queue->limits.copy._field << SECTOR_SHIFT);	\
+}
+
+BLK_COPY_SHOW_BYTES(copy_max_hw_bytes, max_hw_sectors)
+BLK_COPY_SHOW_BYTES(copy_max_bytes, max_sectors)
+BLK_COPY_SHOW_BYTES(copy_max_segment_bytes, max_segment_sectors)
+BLK_COPY_SHOW_BYTES(copy_opt_bytes, opt_sectors)
+
+static ssize_t queue_copy_max_segments_show(struct gendisk *disk, char *page)
+{
+	return sysfs_emit(page, "%u\n", disk->queue->limits.copy.max_segments);
+}
+
+/* 0 switches offload off; what the device cannot do is clamped */
+static int queue_copy_max_bytes_store(struct gendisk *disk, const char *page,
+				      size_t count, struct queue_limits *lim)
+{
+	u64 bytes;
+
+	if (kstrtou64(page, 10, &bytes))
+		return -EINVAL;
+	if (bytes & (lim->logical_block_size - 1))
+		return -EINVAL;
+	lim->copy.max_user_sectors = min_t(u64, bytes >> SECTOR_SHIFT, UINT_MAX);
+	return 0;
+}
+
+static ssize_t queue_copy_domain_show(struct gendisk *disk, char *page)
+{
+	const struct queue_limits *lim = &disk->queue->limits;
+
+	if (!lim->copy.max_hw_sectors ||
+	    lim->copy.domain == BLK_COPY_DOMAIN_NONE)
+		return sysfs_emit(page, "none\n");
+	if (lim->copy.domain == BLK_COPY_DOMAIN_MIXED)
+		return sysfs_emit(page, "mixed\n");
+	return sysfs_emit(page, "%016llx-lba%u-pi%u\n", lim->copy.domain,
+			  lim->logical_block_size, lim->integrity.tuple_size);
+}
+
+QUEUE_RO_ENTRY(queue_copy_max_hw_bytes, "copy_max_hw_bytes");
+QUEUE_LIM_RW_ENTRY(queue_copy_max_bytes, "copy_max_bytes");
+QUEUE_RO_ENTRY(queue_copy_max_segments, "copy_max_segments");
+QUEUE_RO_ENTRY(queue_copy_max_segment_bytes, "copy_max_segment_bytes");
+QUEUE_RO_ENTRY(queue_copy_opt_bytes, "copy_opt_bytes");
+QUEUE_RO_ENTRY(queue_copy_domain, "copy_domain");
+
+#define BLK_COPY_QUEUE_ATTRS				\
+	&queue_copy_max_hw_bytes_entry.attr,		\
+	&queue_copy_max_bytes_entry.attr,		\
+	&queue_copy_max_segments_entry.attr,		\
+	&queue_copy_max_segment_bytes_entry.attr,	\
+	&queue_copy_opt_bytes_entry.attr,		\
+	&queue_copy_domain_entry.attr,
+#else
+#define BLK_COPY_QUEUE_ATTRS
+#endif

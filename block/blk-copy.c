@@ -1,0 +1,1020 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Copy offload: kernel API and policy.
+ *
+ * A copy is chopped into chunks, of which a few are in flight.  A chunk goes
+ * forward in steps, each with a token of its own: COPY_INs fill it, one
+ * COPY_OUT spends it, and what is not proven done after that is read and
+ * written (blk-copy-emulate.c) unless the caller forbade it.
+ *
+ * All decisions about one copy are made by one thread at a time, its runner:
+ * the issuer if it waits, else a worker.  Completion handlers only put chunks
+ * and units on a list and kick the runner; they never submit and never wait.
+ */
+#include <linux/export.h>
+#include <linux/ioprio.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "blk.h"
+#include "blk-cgroup.h"
+#include "blk-copy-internal.h"
+#include "blk-throttle.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/blk_copy.h>
+
+/* Chunks of one copy that are in flight together */
+#define BLK_COPY_WINDOW			4
+/* Bytes of a chunk unless larger commands are allowed, and where throttled */
+#define BLK_COPY_CHUNK_BYTES		(16U << 20)
+#define BLK_COPY_CHUNK_BYTES_THROTTLED	(2U << 20)
+#define BLK_COPY_CHUNK_BYTES_MAX	(1U << 30)
+/* A stale token is filled again this often; more where nobody emulates */
+#define BLK_COPY_STALE_RETRIES		1
+#define BLK_COPY_STALE_RETRIES_FORBIDDEN 4
+/* Chunks that a stack may refuse before a call stops trying */
+#define BLK_COPY_NOTSUPP_MAX		3
+/* What the front doors share */
+#define BLK_COPY_FRONT_CHUNKS		16
+#define BLK_COPY_FRONT_UNITS		32
+
+#define BLK_COPY_REFUSED_FLAGS	(REQ_FUA | REQ_PREFLUSH | REQ_ATOMIC | \
+				 REQ_POLLED | REQ_NOWAIT | REQ_RAHEAD)
+
+static struct blk_copy_set blk_copy_front_set;
+
+/* -------------------------------------------------- hooks of the core */
+
+/* The part of the gate that does not depend on the queue */
+blk_status_t __blk_copy_check_bio(struct bio *bio)
+{
+	if (!bio->bi_io_vec || bio->bi_io_vec->bv_page ||
+	    bio->bi_io_vec->bv_len != BLK_COPY_BV_LEN || bio->bi_vcnt)
+		return BLK_STS_INVAL;
+	if (!bio->bi_iter.bi_size || (bio->bi_opf & BLK_COPY_REFUSED_FLAGS))
+		return BLK_STS_INVAL;
+	if (bio_has_crypt_ctx(bio))
+		return BLK_STS_INVAL;
+	return BLK_STS_OK;
+}
+
+void __blk_copy_in(struct bio *bio)
+{
+	const struct block_device_operations *fops = bio->bi_bdev->bd_disk->fops;
+
+	if (fops->copy_in) {
+		fops->copy_in(bio);
+		return;
+	}
+	bio->bi_status = BLK_STS_NOTSUPP;
+	bio_endio(bio);
+}
+
+/* ------------------------------------------------------- kick and run */
+
+/*
+ * Tell the runner that something has happened.  Called under a lock that the
+ * runner takes before it ends the copy, done_lock or that of the set: without
+ * one, the copy and even the task could be gone between the two statements.
+ */
+void blk_copy_kick(struct blk_copy *copy)
+{
+	bool idle = !atomic_fetch_inc(&copy->events);
+
+	if (copy->task)
+		wake_up_process(copy->task);
+	else if (idle)
+		queue_work(copy->set->wq, &copy->work);
+}
+
+/* Charge a bio to whoever asked for the copy, whichever thread sends it. */
+void blk_copy_bio_owner(struct blk_copy *copy, struct bio *bio)
+{
+	bio->bi_ioprio = copy->ioprio;
+	if (copy->css)
+		bio_associate_blkg_from_css(bio, copy->css);
+}
+
+/**
+ * blk_copy_src_seek - find the segment of an offset
+ * @copy:	the copy
+ * @pos:	offset in bytes from its start, inside the copy
+ * @idx:	in: a segment at or before @pos; out: the segment of @pos
+ * @start:	offset of the first byte of segment @idx
+ */
+void blk_copy_src_seek(const struct blk_copy *copy, u64 pos,
+		       unsigned int *idx, u64 *start)
+{
+	u64 len;
+
+	while (pos >= *start + (len = copy->segs[*idx].nr_sects << SECTOR_SHIFT)) {
+		*start += len;
+		(*idx)++;
+	}
+}
+
+/* A chunk stops at once if the copy is killed or one before it has failed. */
+bool blk_copy_chunk_stopped(const struct blk_copy_chunk *chunk)
+{
+	return chunk->copy->killed || chunk->start > chunk->copy->fail_at;
+}
+
+/* -------------------------------------------------------- COPY_IN, OUT */
+
+static void blk_copy_chunk_done(struct blk_copy_chunk *chunk)
+{
+	struct blk_copy *copy = chunk->copy;
+	unsigned long flags;
+
+	spin_lock_irqsave(&copy->done_lock, flags);
+	list_add_tail(&chunk->done_entry, &copy->done_chunks);
+	blk_copy_kick(copy);
+	spin_unlock_irqrestore(&copy->done_lock, flags);
+}
+
+static void blk_copy_in_end_io(struct bio *bio)
+{
+	struct blk_copy_chunk *chunk = bio->bi_private;
+
+	blk_copy_note_status(&chunk->status, bio->bi_status);
+	bio_put(bio);
+	if (atomic_dec_and_test(&chunk->pending))
+		blk_copy_chunk_done(chunk);
+}
+
+static void blk_copy_out_end_io(struct bio *bio)
+{
+	struct blk_copy_chunk *chunk = bio->bi_private;
+
+	blk_copy_debug_add(BLK_COPY_DBG_OUTS, -1);
+	blk_copy_note_status(&chunk->status, bio->bi_status);
+	blk_copy_chunk_done(chunk);
+}
+
+static void blk_copy_send_one_in(struct blk_copy_chunk *chunk, sector_t sector,
+				 u32 off, u32 len)
+{
+	struct blk_copy *copy = chunk->copy;
+	struct bio *bio;
+
+	bio = bio_alloc_bioset(copy->src, 0, REQ_OP_COPY_IN | REQ_NOMERGE,
+			       GFP_NOIO, &copy->set->bios);
+	bio->bi_io_vec = &chunk->token.layer[0].bv;
+	bio->bi_iter.bi_sector = sector;
+	bio->bi_iter.bi_size = len;
+	bio->bi_iter.blk_copy_iter_off = off;
+	bio->bi_private = chunk;
+	bio->bi_end_io = blk_copy_in_end_io;
+	blk_copy_bio_owner(copy, bio);
+	atomic_inc(&chunk->pending);
+	submit_bio(bio);
+}
+
+/*
+ * Fill the token of a step: one COPY_IN per piece of a segment.  The first one
+ * may end inside submit_bio(), so the issuer counts as one more until all are
+ * sent.  Returns true if all have ended by then, the usual case.
+ */
+static bool blk_copy_send_in(struct blk_copy_chunk *chunk)
+{
+	struct blk_copy *copy = chunk->copy;
+	u64 pos = chunk->start + chunk->cur, end = pos + chunk->step;
+	unsigned int idx = chunk->seg_idx;
+	u64 start = chunk->seg_start;
+	u32 off = 0;
+
+	blk_copy_token_init(&chunk->token, chunk->step);
+	if (copy->flags & BLK_COPY_DRY_RUN)
+		set_bit(BLK_COPY_TOKEN_DRY_RUN, &chunk->token.flags);
+	chunk->state = BLK_COPY_CHUNK_IN;
+	chunk->status = BLK_STS_OK;
+	atomic_set(&chunk->pending, 1);
+
+	while (pos < end) {
+		const struct blk_copy_segment *seg;
+		u64 seg_off;
+		u32 len;
+
+		blk_copy_src_seek(copy, pos, &idx, &start);
+		seg = &copy->segs[idx];
+		seg_off = pos - start;
+		len = min((seg->nr_sects << SECTOR_SHIFT) - seg_off, end - pos);
+		blk_copy_send_one_in(chunk,
+				     seg->sector + (seg_off >> SECTOR_SHIFT),
+				     off, len);
+		off += len;
+		pos += len;
+	}
+	return atomic_dec_and_test(&chunk->pending);
+}
+
+static void blk_copy_send_out(struct blk_copy_chunk *chunk)
+{
+	struct blk_copy *copy = chunk->copy;
+	struct bio *bio = &chunk->out;
+
+	trace_blk_copy_token(chunk);
+	chunk->state = BLK_COPY_CHUNK_OUT;
+	bio_init(bio, copy->dst, NULL, 0, REQ_OP_COPY_OUT | REQ_NOMERGE);
+	bio->bi_io_vec = &chunk->token.layer[0].bv;
+	bio->bi_iter.bi_sector = copy->dst_sector +
+		((chunk->start + chunk->cur) >> SECTOR_SHIFT);
+	bio->bi_iter.bi_size = chunk->step;
+	bio->bi_iter.blk_copy_iter_off = 0;
+	bio->bi_private = chunk;
+	bio->bi_end_io = blk_copy_out_end_io;
+	blk_copy_bio_owner(copy, bio);
+	blk_copy_debug_add(BLK_COPY_DBG_OUTS, 1);
+	submit_bio(bio);
+}
+
+/* ------------------------------------------------- a chunk, step by step */
+
+static bool blk_copy_may_offload(const struct blk_copy *copy)
+{
+	return !copy->no_offload && bdev_max_copy_sectors(copy->src) &&
+		bdev_max_copy_sectors(copy->dst);
+}
+
+static void blk_copy_chunk_fail(struct blk_copy_chunk *chunk, int error)
+{
+	struct blk_copy *copy = chunk->copy;
+
+	chunk->error = error;
+	chunk->state = BLK_COPY_CHUNK_ENDED;
+	copy->fail_at = min(copy->fail_at, chunk->start);
+}
+
+/* A step is over: count it, and begin the next or end the chunk. */
+static void blk_copy_chunk_settle(struct blk_copy_chunk *chunk)
+{
+	u64 offloaded = min_t(u64, chunk->token.done.bytes, chunk->step);
+
+	/* A map that lost a slice knows too little, but not after success. */
+	if (chunk->state == BLK_COPY_CHUNK_EMULATE)
+		offloaded = blk_copy_map_below(&chunk->token.done, chunk->step);
+	chunk->offloaded += offloaded;
+	if (!(chunk->copy->flags & BLK_COPY_DRY_RUN))
+		chunk->emulated += chunk->step - offloaded;
+	chunk->cur += chunk->step;
+	chunk->step = 0;
+	chunk->retries = 0;
+	chunk->state = chunk->cur < chunk->len ? BLK_COPY_CHUNK_STEP :
+						 BLK_COPY_CHUNK_ENDED;
+}
+
+/* Never silent: a device took the command and then failed it. */
+static void blk_copy_report_error(struct blk_copy_chunk *chunk)
+{
+	struct block_device *dst = chunk->copy->dst;
+
+	blk_copy_stat_add(dst->bd_disk, BLK_COPY_STAT_ERROR_FALLBACKS, 1);
+	pr_warn_ratelimited("%pg: copy command failed (%s error): %s %u bytes at sector %llu\n",
+			    dst, blk_status_to_str(chunk->status),
+			    chunk->copy->flags & BLK_COPY_NO_EMULATION ?
+				"giving up on" : "reading and writing",
+			    chunk->step, (u64)chunk->out.bi_iter.bi_sector);
+}
+
+static int blk_copy_refusal_errno(const struct blk_copy_chunk *chunk)
+{
+	if (chunk->reason == BLK_COPY_REASON_ERROR)
+		return blk_status_to_errno(chunk->status);
+	if (chunk->reason == BLK_COPY_REASON_STALE)
+		return -EAGAIN;
+	return -EOPNOTSUPP;
+}
+
+/* The step, or what is left of it, cannot be offloaded. */
+static void blk_copy_chunk_fallback(struct blk_copy_chunk *chunk,
+				    enum blk_copy_reason reason)
+{
+	struct blk_copy *copy = chunk->copy;
+
+	chunk->reason = reason;
+	if (copy->flags & BLK_COPY_DRY_RUN) {
+		blk_copy_chunk_settle(chunk);
+		return;
+	}
+	trace_blk_copy_fallback(chunk);
+	if (reason == BLK_COPY_REASON_ERROR)
+		blk_copy_report_error(chunk);
+	else if (!chunk->token.done.nr &&
+		 ++copy->nr_notsupp >= BLK_COPY_NOTSUPP_MAX)
+		copy->no_offload = true;
+
+	if (test_bit(BLK_COPY_TOKEN_WHOLE_ONLY, &chunk->token.flags))
+		blk_copy_map_init(&chunk->token.done);
+	chunk->done = chunk->token.done;
+	if (copy->flags & BLK_COPY_NO_EMULATION) {
+		blk_copy_chunk_fail(chunk, blk_copy_refusal_errno(chunk));
+		return;
+	}
+	chunk->emu_next = 0;
+	chunk->emu_status = BLK_STS_OK;
+	chunk->state = BLK_COPY_CHUNK_EMULATE;
+}
+
+/* Fill the token of this step again, from the mapping as it is then. */
+static void blk_copy_chunk_again(struct blk_copy_chunk *chunk)
+{
+	chunk->step = 0;
+	chunk->state = BLK_COPY_CHUNK_STEP;
+}
+
+static unsigned int blk_copy_stale_retries(const struct blk_copy *copy)
+{
+	return copy->flags & BLK_COPY_NO_EMULATION ?
+		BLK_COPY_STALE_RETRIES_FORBIDDEN : BLK_COPY_STALE_RETRIES;
+}
+
+static bool blk_copy_chunk_stale(struct blk_copy_chunk *chunk)
+{
+	if (!test_bit(BLK_COPY_TOKEN_STALE, &chunk->token.flags))
+		return false;
+	blk_copy_stat_add(chunk->copy->dst->bd_disk, BLK_COPY_STAT_STALE, 1);
+	blk_copy_debug_add(BLK_COPY_DBG_STALE, 1);
+	return true;
+}
+
+/* Fill and send again with half the size; false if that is too small. */
+static bool blk_copy_chunk_halve(struct blk_copy_chunk *chunk)
+{
+	struct blk_copy *copy = chunk->copy;
+	u32 half;
+
+	blk_copy_stat_add(copy->dst->bd_disk, BLK_COPY_STAT_OVERFLOW, 1);
+	half = round_down(chunk->step / 2, copy->granule);
+	if (!half)
+		return false;
+	copy->step_bytes = min(copy->step_bytes, half);
+	return true;
+}
+
+static void blk_copy_chunk_in_done(struct blk_copy_chunk *chunk)
+{
+	if (chunk->status == BLK_STS_OK)
+		chunk->status = blk_copy_token_prepare(&chunk->token);
+	if (chunk->status == BLK_STS_OK) {
+		blk_copy_debug_pause();
+		blk_copy_send_out(chunk);
+		return;
+	}
+	if (test_bit(BLK_COPY_TOKEN_OVERFLOW, &chunk->token.flags)) {
+		if (blk_copy_chunk_halve(chunk))
+			blk_copy_chunk_again(chunk);
+		else
+			blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_OVERFLOW);
+		return;
+	}
+	blk_copy_chunk_fallback(chunk, chunk->status == BLK_STS_NOTSUPP ?
+				BLK_COPY_REASON_IN : BLK_COPY_REASON_ERROR);
+}
+
+/*
+ * Success takes two witnesses: the status from above, and a report of every
+ * byte from the leaves below.  A driver that ends a COPY_OUT without executing
+ * it would otherwise pass for one that did.  Mirrors report bytes more than
+ * once and vouch for them with the status alone.
+ */
+static bool blk_copy_chunk_proven(const struct blk_copy_chunk *chunk)
+{
+	return chunk->status == BLK_STS_OK &&
+		(test_bit(BLK_COPY_TOKEN_WHOLE_ONLY, &chunk->token.flags) ||
+		 chunk->token.done.bytes == chunk->step);
+}
+
+static void blk_copy_chunk_out_done(struct blk_copy_chunk *chunk)
+{
+	const unsigned long *flags = &chunk->token.flags;
+
+	bio_uninit(&chunk->out);
+	if (blk_copy_chunk_proven(chunk)) {
+		blk_copy_chunk_settle(chunk);
+		return;
+	}
+	if (chunk->status == BLK_STS_OK)
+		chunk->status = BLK_STS_NOTSUPP;
+	if (blk_copy_chunk_stale(chunk)) {
+		if (chunk->retries++ < blk_copy_stale_retries(chunk->copy))
+			blk_copy_chunk_again(chunk);
+		else
+			blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_STALE);
+		return;
+	}
+	if (chunk->status != BLK_STS_NOTSUPP ||
+	    test_bit(BLK_COPY_TOKEN_DEV_ERROR, flags))
+		blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_ERROR);
+	else
+		blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_OUT);
+}
+
+static void blk_copy_chunk_step(struct blk_copy_chunk *chunk)
+{
+	struct blk_copy *copy = chunk->copy;
+
+	/* The token of the step before, or of the attempt before. */
+	blk_copy_token_release(&chunk->token);
+	blk_copy_map_init(&chunk->token.done);
+	chunk->token.flags = 0;
+	if (!blk_copy_may_offload(copy)) {
+		chunk->step = chunk->len - chunk->cur;
+		chunk->status = BLK_STS_NOTSUPP;
+		blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_LIMIT);
+		return;
+	}
+	chunk->step = min(chunk->len - chunk->cur, copy->step_bytes);
+	if (blk_copy_send_in(chunk))
+		blk_copy_chunk_in_done(chunk);
+}
+
+/* Bring a chunk that has nothing in flight as far as it goes. */
+static void blk_copy_chunk_run(struct blk_copy_chunk *chunk)
+{
+	if (chunk->state == BLK_COPY_CHUNK_IN)
+		blk_copy_chunk_in_done(chunk);
+	else if (chunk->state == BLK_COPY_CHUNK_OUT)
+		blk_copy_chunk_out_done(chunk);
+
+	while (chunk->state == BLK_COPY_CHUNK_STEP) {
+		if (blk_copy_chunk_stopped(chunk))
+			blk_copy_chunk_fail(chunk, -EINTR);
+		else
+			blk_copy_chunk_step(chunk);
+	}
+}
+
+/* --------------------------------------------------- the copy as a whole */
+
+static struct blk_copy_chunk *blk_copy_get_chunk(struct blk_copy *copy)
+{
+	struct blk_copy_set *set = copy->set;
+	struct blk_copy_chunk *chunk;
+
+	spin_lock_irq(&set->lock);
+	chunk = list_first_entry_or_null(&set->free_chunks,
+					 struct blk_copy_chunk, entry);
+	if (chunk)
+		list_del(&chunk->entry);
+	spin_unlock_irq(&set->lock);
+	return chunk;
+}
+
+static void blk_copy_put_chunk(struct blk_copy_chunk *chunk)
+{
+	struct blk_copy_set *set = chunk->copy->set;
+
+	blk_copy_token_release(&chunk->token);
+	spin_lock_irq(&set->lock);
+	list_move(&chunk->entry, &set->free_chunks);
+	spin_unlock_irq(&set->lock);
+	blk_copy_set_wake(set);
+}
+
+/*
+ * A copy that has nothing in flight and found the set empty waits for others.
+ * Those are in flight by definition, and each wakes one waiter when it lets
+ * something go.
+ */
+void blk_copy_set_wait(struct blk_copy *copy)
+{
+	struct blk_copy_set *set = copy->set;
+
+	spin_lock_irq(&set->lock);
+	if (list_empty(&copy->wait_entry)) {
+		list_add_tail(&copy->wait_entry, &set->waiters);
+		blk_copy_debug_add(BLK_COPY_DBG_STARVED, 1);
+	}
+	spin_unlock_irq(&set->lock);
+}
+
+/* Under the lock, so that a waiter cannot end between the two. */
+void blk_copy_set_wake(struct blk_copy_set *set)
+{
+	struct blk_copy *copy;
+	unsigned long flags;
+
+	spin_lock_irqsave(&set->lock, flags);
+	copy = list_first_entry_or_null(&set->waiters, struct blk_copy,
+					wait_entry);
+	if (copy) {
+		list_del_init(&copy->wait_entry);
+		blk_copy_kick(copy);
+	}
+	spin_unlock_irqrestore(&set->lock, flags);
+}
+
+void blk_copy_set_unwait(struct blk_copy *copy)
+{
+	spin_lock_irq(&copy->set->lock);
+	list_del_init(&copy->wait_entry);
+	spin_unlock_irq(&copy->set->lock);
+}
+
+static bool blk_copy_wants_chunk(const struct blk_copy *copy)
+{
+	return copy->next < copy->len && copy->nr_chunks < BLK_COPY_WINDOW &&
+		copy->fail_at == U64_MAX && !copy->killed;
+}
+
+static void blk_copy_add_chunk(struct blk_copy *copy,
+			       struct blk_copy_chunk *chunk)
+{
+	blk_copy_src_seek(copy, copy->next, &copy->seg_idx, &copy->seg_start);
+	chunk->copy = copy;
+	chunk->start = copy->next;
+	chunk->len = min_t(u64, copy->len - copy->next, copy->chunk_bytes);
+	chunk->cur = 0;
+	chunk->step = 0;
+	chunk->retries = 0;
+	chunk->units = 0;
+	chunk->error = 0;
+	chunk->seg_idx = copy->seg_idx;
+	chunk->seg_start = copy->seg_start;
+	chunk->offloaded = 0;
+	chunk->emulated = 0;
+	chunk->state = BLK_COPY_CHUNK_STEP;
+	list_add_tail(&chunk->entry, &copy->chunks);
+	copy->nr_chunks++;
+	copy->next += chunk->len;
+}
+
+static bool blk_copy_start_chunks(struct blk_copy *copy)
+{
+	struct blk_copy_chunk *chunk;
+	bool progress = false;
+
+	while (blk_copy_wants_chunk(copy)) {
+		chunk = blk_copy_get_chunk(copy);
+		if (!chunk && !copy->nr_chunks) {
+			/* Look again: one may have come back meanwhile. */
+			blk_copy_set_wait(copy);
+			chunk = blk_copy_get_chunk(copy);
+			if (chunk)
+				blk_copy_set_unwait(copy);
+		}
+		if (!chunk)
+			break;
+		blk_copy_add_chunk(copy, chunk);
+		blk_copy_chunk_run(chunk);
+		progress = true;
+	}
+	return progress;
+}
+
+static bool blk_copy_harvest(struct blk_copy *copy)
+{
+	LIST_HEAD(chunks);
+	LIST_HEAD(units);
+	bool progress;
+
+	spin_lock_irq(&copy->done_lock);
+	list_splice_init(&copy->done_chunks, &chunks);
+	list_splice_init(&copy->done_units, &units);
+	spin_unlock_irq(&copy->done_lock);
+
+	progress = !list_empty(&chunks) || !list_empty(&units);
+	while (!list_empty(&chunks)) {
+		struct blk_copy_chunk *chunk = list_first_entry(&chunks,
+				struct blk_copy_chunk, done_entry);
+
+		list_del(&chunk->done_entry);
+		blk_copy_chunk_run(chunk);
+	}
+	while (!list_empty(&units)) {
+		struct blk_copy_unit *unit = list_first_entry(&units,
+				struct blk_copy_unit, entry);
+
+		list_del(&unit->entry);
+		blk_copy_unit_ended(unit);
+	}
+	return progress;
+}
+
+/* An emulated step ends when all of it is written, or nothing is in flight. */
+static bool blk_copy_end_emulation(struct blk_copy *copy)
+{
+	struct blk_copy_chunk *chunk;
+	bool progress = false;
+
+	list_for_each_entry(chunk, &copy->chunks, entry) {
+		if (chunk->state != BLK_COPY_CHUNK_EMULATE || chunk->units)
+			continue;
+		if (chunk->emu_status != BLK_STS_OK)
+			blk_copy_chunk_fail(chunk,
+				blk_status_to_errno(chunk->emu_status));
+		else if (blk_copy_map_prefix(&chunk->done) == chunk->step)
+			blk_copy_chunk_settle(chunk);
+		else if (blk_copy_chunk_stopped(chunk))
+			blk_copy_chunk_fail(chunk, -EINTR);
+		else
+			continue;
+		progress = true;
+		blk_copy_chunk_run(chunk);
+	}
+	return progress;
+}
+
+/**
+ * blk_copy_fold_chunk - take the result of the first chunk into the copy
+ * @copy:	the copy; all chunks before this one are folded
+ * @chunk:	a chunk that has ended
+ *
+ * Only bytes that follow each other without a gap count: behind the first
+ * failure nothing does.
+ */
+void blk_copy_fold_chunk(struct blk_copy *copy, struct blk_copy_chunk *chunk)
+{
+	u64 good = chunk->cur, offloaded = chunk->offloaded;
+	u64 total_off = offloaded, total_emu = chunk->emulated;
+
+	if (chunk->step) {
+		u32 prefix = blk_copy_map_prefix(&chunk->done);
+		u32 by_device = blk_copy_map_below(&chunk->token.done, U32_MAX);
+
+		good += prefix;
+		offloaded += blk_copy_map_below(&chunk->token.done, prefix);
+		total_off += by_device;
+		total_emu += blk_copy_map_below(&chunk->done, U32_MAX) - by_device;
+	}
+	copy->stat_offloaded += total_off;
+	copy->stat_emulated += total_emu;
+	if (copy->error)
+		return;
+	copy->bytes_offloaded += offloaded;
+	copy->error = chunk->error;
+	if (copy->flags & BLK_COPY_DRY_RUN)
+		return;
+	copy->bytes_done += good;
+	copy->bytes_emulated += good - offloaded;
+}
+
+static void blk_copy_end_segs(struct blk_copy *copy, bool all)
+{
+	while (copy->seg_end_io && copy->segs_ended < copy->nr_segs) {
+		unsigned int i = copy->segs_ended;
+		u64 end = copy->segs_bytes +
+			((u64)copy->segs[i].nr_sects << SECTOR_SHIFT);
+		bool good = end <= copy->bytes_done;
+
+		if (!good && !all)
+			break;
+		copy->segs_bytes = end;
+		copy->segs_ended++;
+		copy->seg_end_io(copy, i, good ? 0 : copy->error);
+	}
+}
+
+static bool blk_copy_fold(struct blk_copy *copy)
+{
+	bool progress = false;
+
+	while (!list_empty(&copy->chunks)) {
+		struct blk_copy_chunk *chunk = list_first_entry(&copy->chunks,
+				struct blk_copy_chunk, entry);
+
+		if (chunk->state != BLK_COPY_CHUNK_ENDED)
+			break;
+		blk_copy_fold_chunk(copy, chunk);
+		copy->nr_chunks--;
+		blk_copy_put_chunk(chunk);
+		progress = true;
+	}
+	if (progress)
+		blk_copy_end_segs(copy, false);
+	return progress;
+}
+
+static void blk_copy_finish(struct blk_copy *copy)
+{
+	struct gendisk *disk = copy->dst->bd_disk;
+
+	blk_copy_set_unwait(copy);
+	if (copy->killed && copy->next < copy->len && !copy->error)
+		copy->error = -EINTR;
+	blk_copy_end_segs(copy, true);
+	if (!(copy->flags & BLK_COPY_DRY_RUN)) {
+		blk_copy_stat_add(disk, BLK_COPY_STAT_COPIES, 1);
+		blk_copy_stat_add(disk, BLK_COPY_STAT_OFFLOADED_BYTES,
+				  copy->stat_offloaded);
+		blk_copy_stat_add(disk, BLK_COPY_STAT_EMULATED_BYTES,
+				  copy->stat_emulated);
+		blk_copy_stat_add(disk, BLK_COPY_STAT_FAILED, !!copy->error);
+	}
+	trace_blk_copy_done(copy);
+	if (copy->css)
+		css_put(copy->css);
+}
+
+/* Returns true when the copy is over; it may be gone if that was said before. */
+static bool blk_copy_run(struct blk_copy *copy)
+{
+	int events;
+
+	do {
+		bool progress;
+
+		events = atomic_read(&copy->events);
+		do {
+			progress = blk_copy_harvest(copy);
+			progress |= blk_copy_start_chunks(copy);
+			progress |= blk_copy_emulate(copy);
+			progress |= blk_copy_end_emulation(copy);
+			progress |= blk_copy_fold(copy);
+		} while (progress);
+
+		if (!copy->nr_chunks && !blk_copy_wants_chunk(copy)) {
+			blk_copy_finish(copy);
+			return true;
+		}
+	} while (atomic_sub_return(events, &copy->events));
+	return false;
+}
+
+static void blk_copy_work(struct work_struct *work)
+{
+	struct blk_copy *copy = container_of(work, struct blk_copy, work);
+
+	if (blk_copy_run(copy))
+		copy->end_io(copy);
+}
+
+/* ------------------------------------------------------------ front side */
+
+static bool blk_copy_overlaps(const struct blk_copy *copy,
+			      const struct blk_copy_segment *seg)
+{
+	sector_t src = copy->src->bd_start_sect + seg->sector;
+	sector_t dst = copy->dst->bd_start_sect + copy->dst_sector;
+
+	return copy->src->bd_disk == copy->dst->bd_disk &&
+		src < dst + (copy->len >> SECTOR_SHIFT) &&
+		dst < src + seg->nr_sects;
+}
+
+static int blk_copy_check_range(struct block_device *bdev, sector_t sector,
+				u64 nr_sects)
+{
+	unsigned int lbs = bdev_logical_block_size(bdev) >> SECTOR_SHIFT;
+	u64 end;
+
+	if (!nr_sects || ((sector | nr_sects) & (lbs - 1)))
+		return -EINVAL;
+	if (check_add_overflow((u64)sector, nr_sects, &end) ||
+	    end > bdev_nr_sectors(bdev))
+		return -EINVAL;
+	return 0;
+}
+
+/* Everything that can be refused before anything is sent */
+static int blk_copy_validate(struct blk_copy *copy)
+{
+	u64 nr_sects = 0;
+	unsigned int i;
+	int err;
+
+	if (copy->flags & ~(BLK_COPY_NO_EMULATION | BLK_COPY_KILLABLE |
+			    BLK_COPY_DRY_RUN | BLK_COPY_NO_OFFLOAD) ||
+	    !copy->nr_segs)
+		return -EINVAL;
+	if (bdev_read_only(copy->dst))
+		return -EPERM;
+	for (i = 0; i < copy->nr_segs; i++) {
+		const struct blk_copy_segment *seg = &copy->segs[i];
+
+		err = blk_copy_check_range(copy->src, seg->sector,
+					   seg->nr_sects);
+		if (err)
+			return err;
+		if (check_add_overflow(nr_sects, (u64)seg->nr_sects, &nr_sects))
+			return -EINVAL;
+	}
+	err = blk_copy_check_range(copy->dst, copy->dst_sector, nr_sects);
+	if (err)
+		return err;
+	copy->len = nr_sects << SECTOR_SHIFT;
+	for (i = 0; i < copy->nr_segs; i++)
+		if (blk_copy_overlaps(copy, &copy->segs[i]))
+			return -EINVAL;
+	return 0;
+}
+
+static void blk_copy_refuse(struct blk_copy *copy, int error)
+{
+	copy->error = error;
+	copy->segs_ended = 0;
+	blk_copy_end_segs(copy, true);
+}
+
+static u32 blk_copy_chunk_size(const struct blk_copy *copy)
+{
+	struct request_queue *q = bdev_get_queue(copy->dst);
+	u64 opt = (u64)q->limits.copy.opt_sectors << SECTOR_SHIFT;
+	u64 bytes;
+
+	if (blk_throtl_activated(q) ||
+	    blk_throtl_activated(bdev_get_queue(copy->src)))
+		return BLK_COPY_CHUNK_BYTES_THROTTLED;
+	bytes = clamp_t(u64, (u64)bdev_max_copy_sectors(copy->dst) << SECTOR_SHIFT,
+			BLK_COPY_CHUNK_BYTES, BLK_COPY_CHUNK_BYTES_MAX);
+	if (opt && opt <= bytes)
+		bytes -= (u32)bytes % (u32)opt;
+	return round_down(bytes, copy->granule);
+}
+
+static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
+{
+	int err;
+
+	if (!copy->set)
+		copy->set = &blk_copy_front_set;
+	if (!copy->set->wq)
+		return -ENOMEM;
+	err = blk_copy_validate(copy);
+	if (err)
+		return err;
+
+	copy->granule = max(bdev_logical_block_size(copy->src),
+			    bdev_logical_block_size(copy->dst));
+	copy->chunk_bytes = blk_copy_chunk_size(copy);
+	copy->step_bytes = copy->chunk_bytes;
+	copy->no_offload = copy->flags & BLK_COPY_NO_OFFLOAD;
+	copy->fail_at = U64_MAX;
+	copy->task = task;
+	copy->ioprio = get_current_ioprio();
+	copy->css = blk_copy_get_css();
+	INIT_LIST_HEAD(&copy->chunks);
+	INIT_LIST_HEAD(&copy->wait_entry);
+	INIT_LIST_HEAD(&copy->done_chunks);
+	INIT_LIST_HEAD(&copy->done_units);
+	spin_lock_init(&copy->done_lock);
+	INIT_WORK(&copy->work, blk_copy_work);
+	/* The submitter is the first runner. */
+	atomic_set(&copy->events, 1);
+	trace_blk_copy_start(copy);
+	return 0;
+}
+
+/**
+ * blkdev_issue_copy_async - copy, and say later how it went
+ * @copy:	what to copy; zeroed, then filled in by the caller
+ *
+ * Sends the first pieces itself and returns; the rest is done by completions
+ * and a worker.  Never fails by itself: bad arguments come back through
+ * @copy->end_io like any error, which may be called before this returns.
+ *
+ * Context: process context; sleeps no longer than submit_bio() may.  Allocates
+ * nothing but from @copy->set and its pools, safe in the path of memory reclaim.
+ */
+void blkdev_issue_copy_async(struct blk_copy *copy)
+{
+	int err = blk_copy_start(copy, NULL);
+
+	if (err)
+		blk_copy_refuse(copy, err);
+	else if (!blk_copy_run(copy))
+		return;
+	copy->end_io(copy);
+}
+EXPORT_SYMBOL_GPL(blkdev_issue_copy_async);
+
+static void blk_copy_wait(struct blk_copy *copy)
+{
+	unsigned int state = TASK_UNINTERRUPTIBLE;
+
+	if ((copy->flags & BLK_COPY_KILLABLE) && !copy->killed)
+		state = TASK_KILLABLE;
+	for (;;) {
+		set_current_state(state);
+		if (atomic_read(&copy->events))
+			break;
+		if (signal_pending_state(state, current)) {
+			copy->killed = true;
+			atomic_inc(&copy->events);
+			break;
+		}
+		blk_io_schedule();
+	}
+	__set_current_state(TASK_RUNNING);
+}
+
+/**
+ * blkdev_issue_copy - copy and wait for the end
+ * @copy:	what to copy; zeroed, then filled in by the caller
+ *
+ * After a fatal signal (with BLK_COPY_KILLABLE) nothing new is sent, but what
+ * is in flight is waited for: the pages of the caller's caches may be stale
+ * until then.
+ *
+ * Context: process context, may sleep; no lock or tag that I/O needs is held.
+ * Return: 0 if all bytes are copied, else @copy->bytes_done are and
+ * -EINVAL for a misaligned, empty, overlapping or too long range or an unknown
+ * flag, -EPERM for a read-only destination, -EOPNOTSUPP if the devices cannot
+ * and emulation is forbidden, -EAGAIN if the mapping below kept changing and
+ * emulation is forbidden, -EINTR after a fatal signal, or the error of the
+ * device.
+ */
+int blkdev_issue_copy(struct blk_copy *copy)
+{
+	int err = blk_copy_start(copy, current);
+
+	if (err) {
+		blk_copy_refuse(copy, err);
+		return err;
+	}
+	while (!blk_copy_run(copy))
+		blk_copy_wait(copy);
+	return copy->error;
+}
+EXPORT_SYMBOL_GPL(blkdev_issue_copy);
+
+/* ------------------------------------------------------------- copy sets */
+
+static void blk_copy_set_fill(struct blk_copy_set *set, unsigned int nr_chunks,
+			      unsigned int nr_units)
+{
+	struct blk_copy_chunk *chunks = set->chunks;
+	struct blk_copy_unit *units = set->units;
+	unsigned int i;
+
+	for (i = 0; i < nr_chunks; i++)
+		list_add_tail(&chunks[i].entry, &set->free_chunks);
+	for (i = 0; i < nr_units; i++)
+		list_add_tail(&units[i].entry, &set->free_units);
+}
+
+/**
+ * blk_copy_set_init - make what the copies of one user run on
+ * @set:	the set, zeroed
+ * @name:	for its worker
+ * @nr_chunks:	tokens, at least 1; 4 keep one copy at full speed
+ * @nr_units:	buffers in use at most, 512 KiB each, at least 1; 14 keep one
+ *		emulated copy at full speed
+ * @bufs:	pool of pages of order get_order(64 KiB) for when memory is
+ *		short, NULL = the set makes one
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int blk_copy_set_init(struct blk_copy_set *set, const char *name,
+		      unsigned int nr_chunks, unsigned int nr_units,
+		      mempool_t *bufs)
+{
+	spin_lock_init(&set->lock);
+	INIT_LIST_HEAD(&set->free_chunks);
+	INIT_LIST_HEAD(&set->free_units);
+	INIT_LIST_HEAD(&set->waiters);
+	set->chunks = kvcalloc(nr_chunks, sizeof(struct blk_copy_chunk),
+			       GFP_KERNEL);
+	set->units = kvcalloc(nr_units, sizeof(struct blk_copy_unit),
+			      GFP_KERNEL);
+	if (!set->chunks || !set->units)
+		goto out_exit;
+	if (bioset_init(&set->bios, BIO_POOL_SIZE, 0, 0))
+		goto out_exit;
+	if (!bufs && mempool_init_page_pool(&set->own_bufs,
+					    BLK_COPY_RESERVE_BUFS,
+					    BLK_COPY_RESERVE_ORDER))
+		goto out_exit;
+	set->bufs = bufs ? bufs : &set->own_bufs;
+	set->wq = alloc_workqueue("blk_copy_%s", WQ_MEM_RECLAIM | WQ_UNBOUND,
+				  0, name);
+	if (!set->wq)
+		goto out_exit;
+	blk_copy_set_fill(set, nr_chunks, nr_units);
+	return 0;
+
+out_exit:
+	blk_copy_set_exit(set);
+	return -ENOMEM;
+}
+EXPORT_SYMBOL_GPL(blk_copy_set_init);
+
+/**
+ * blk_copy_set_exit - free a set
+ * @set:	the set, with no copy running; or one that init failed for
+ *
+ * Context: may sleep.
+ */
+void blk_copy_set_exit(struct blk_copy_set *set)
+{
+	if (set->wq)
+		destroy_workqueue(set->wq);
+	set->wq = NULL;
+	mempool_exit(&set->own_bufs);
+	bioset_exit(&set->bios);
+	kvfree(set->units);
+	kvfree(set->chunks);
+}
+EXPORT_SYMBOL_GPL(blk_copy_set_exit);
+
+static int __init blk_copy_init(void)
+{
+	return blk_copy_set_init(&blk_copy_front_set, "front",
+				 BLK_COPY_FRONT_CHUNKS, BLK_COPY_FRONT_UNITS,
+				 NULL);
+}
+subsys_initcall(blk_copy_init);
