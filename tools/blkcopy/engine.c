@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Copies a job call by call: BLKCOPY, or read and write where it is unknown.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <linux/blk-copy.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "blkcopy.h"
+
+static_assert(sizeof(struct blk_copy_arg) == 64, "BLKCOPY takes 64 bytes");
+
+/* How far the job is */
+struct cursor {
+	size_t		idx;		/* range */
+	__u64	off;		/* bytes of it that are done */
+};
+
+/* What one call copies: pieces of the source for one piece of destination */
+struct call {
+	struct blk_copy_range	seg[BLKCOPY_MAX_SEGMENTS];
+	unsigned int		nr;
+	__u64		dst;
+	__u64		len;
+	/* results */
+	__u64		done;
+	__u64		offloaded;
+};
+
+static void advance(const struct job *job, struct cursor *cur, __u64 bytes)
+{
+	__u64 left;
+
+	while (bytes) {
+		left = job->ranges[cur->idx].len - cur->off;
+		if (bytes < left) {
+			cur->off += bytes;
+			return;
+		}
+		bytes -= left;
+		cur->idx++;
+		cur->off = 0;
+	}
+}
+
+/* As many ranges with adjacent destinations as one call takes */
+static void gather(const struct job *job, struct cursor cur, struct call *call)
+{
+	const struct range *r = &job->ranges[cur.idx];
+	__u64 len;
+
+	call->nr = 0;
+	call->len = 0;
+	call->done = 0;
+	call->offloaded = 0;
+	call->dst = r->dst + cur.off;
+	while (call->len < job->step && call->nr < BLKCOPY_MAX_SEGMENTS) {
+		len = r->len - cur.off;
+		if (len > job->step - call->len)
+			len = job->step - call->len;
+		call->seg[call->nr].offset = r->src + cur.off;
+		call->seg[call->nr].length = len;
+		call->nr++;
+		call->len += len;
+		advance(job, &cur, len);
+		r = &job->ranges[cur.idx];
+		if (cur.idx == job->nr || r->dst + cur.off != call->dst + call->len)
+			break;
+	}
+}
+
+/* Returns 0 or a negative errno; what was done before an error counts */
+static int call_ioctl(const struct job *job, struct call *call)
+{
+	struct blk_copy_arg arg = {
+		.ranges = (uintptr_t)call->seg,
+		.nr_ranges = call->nr,
+		.src_fd = job->same ? -1 : job->src.fd,
+		.dst_offset = call->dst,
+	};
+	int rc;
+
+	if (job->opt->no_emulation)
+		arg.flags |= BLKCOPY_NO_EMULATION;
+	if (job->opt->dry_run)
+		arg.flags |= BLKCOPY_DRY_RUN;
+	rc = ioctl(job->dst.fd, BLKCOPY, &arg) ? -errno : 0;
+	/* Without the ioctl nobody has written the results */
+	if (rc == -ENOTTY)
+		return rc;
+	call->done = arg.bytes_copied;
+	call->offloaded = arg.bytes_offloaded;
+	return rc;
+}
+
+/* Fills the buffer from as many segments as it takes; bytes, or -1 */
+static ssize_t fill_buffer(const struct job *job, const struct call *call,
+			   unsigned int *seg, __u64 *off, char *buf)
+{
+	size_t filled = 0, len;
+
+	while (*seg < call->nr && filled < BUF_BYTES) {
+		len = BUF_BYTES - filled;
+		if (len > call->seg[*seg].length - *off)
+			len = call->seg[*seg].length - *off;
+		if (io_read(&job->src, buf + filled, len,
+			    call->seg[*seg].offset + *off) != (ssize_t)len)
+			return -1;
+		filled += len;
+		*off += len;
+		if (*off == call->seg[*seg].length) {
+			*seg += 1;
+			*off = 0;
+		}
+	}
+	return filled;
+}
+
+/* Returns 0, or -EIO after a message */
+static int call_readwrite(const struct job *job, struct call *call, void *buf)
+{
+	unsigned int seg = 0;
+	__u64 off = 0;
+	ssize_t filled, written;
+
+	while (call->done < call->len && !stop_requested()) {
+		filled = fill_buffer(job, call, &seg, &off, buf);
+		if (filled < 0)
+			return -EIO;
+		written = io_write(&job->dst, buf, filled,
+				   call->dst + call->done);
+		call->done += written;
+		if (written != filled)
+			return -EIO;
+		progress_update(job->bytes + call->done);
+	}
+	return 0;
+}
+
+/* Why BLKCOPY failed, in words that say what to do */
+static int complain_ioctl(const struct job *job, const struct call *call,
+			  int error)
+{
+	__u64 at = call->dst + call->done;
+	int status = error == -EOPNOTSUPP ? EXIT_NOTSUPP : EXIT_FAILURE;
+	const char *why = strerror(-error);
+
+	if (error == -EOPNOTSUPP && job->opt->no_emulation)
+		why = "the devices cannot do it, --no-emulation forbids the rest";
+	else if (error == -EOPNOTSUPP)
+		why = "not possible with these devices";
+	else if (error == -EINVAL)
+		why = "refused; do the devices overlap below, or have they changed?";
+	else if (error == -EPERM)
+		why = "is read-only";
+	return complain(status, "%s: cannot copy to offset %llu: %s",
+			job->dst.path, at, why);
+}
+
+/* The kernel has no BLKCOPY; 0 = go on with read and write */
+static int fall_back(struct job *job)
+{
+	if (job->opt->no_emulation)
+		return complain(EXIT_NOTSUPP,
+				"this kernel has no copy offload (BLKCOPY), and --no-emulation forbids the rest");
+	note(job->opt, "this kernel has no copy offload (BLKCOPY): %s by read and write",
+	     job->opt->dry_run ? "would copy" : "copying");
+	job->by_hand = true;
+	if (job->opt->dry_run) {
+		job->asked = job->total;
+		return 0;
+	}
+	if (dev_set_direct(&job->dst))
+		return EXIT_FAILURE;
+	return job->same ? 0 : dev_set_direct(&job->src);
+}
+
+static bool is_unknown_ioctl(const struct job *job, int error)
+{
+	if (job->calls > 1)
+		return false;
+	return error == -ENOTTY ||
+	       (error == -EINVAL && !dev_kernel_has_copy(&job->dst));
+}
+
+/* One call and what follows from its result; 0 or the exit status */
+static int do_call(struct job *job, struct call *call, void **buf)
+{
+	int error;
+
+	if (!job->by_hand) {
+		job->calls++;
+		error = call_ioctl(job, call);
+		if (is_unknown_ioctl(job, error)) {
+			job->calls--;
+			return fall_back(job);
+		}
+	} else {
+		if (!*buf)
+			*buf = io_buffer();
+		if (!*buf)
+			return EXIT_FAILURE;
+		job->calls++;
+		error = call_readwrite(job, call, *buf);
+	}
+	job->bytes += call->done;
+	job->offloaded += call->offloaded;
+	if (job->opt->dry_run && !error)
+		job->asked += call->len;
+	if (job->opt->verbose)
+		note(job->opt,
+		     "call %llu: %u range(s), %llu bytes to %llu: %llu done, %llu offloaded",
+		     job->calls, call->nr, call->len, call->dst, call->done,
+		     call->offloaded);
+	if (error == -EINTR && call->done)
+		error = 0;
+	if (error)
+		return job->by_hand ? EXIT_FAILURE :
+		       complain_ioctl(job, call, error);
+	if (!call->done && !job->opt->dry_run && !stop_requested())
+		return complain(EXIT_FAILURE,
+				"%s: the kernel copied nothing to offset %llu and gave no reason",
+				job->dst.path, call->dst);
+	return 0;
+}
+
+static int copy_all(struct job *job, struct call *call, void **buf)
+{
+	struct cursor cur = { 0 };
+	__u64 before;
+	int rc;
+
+	while (cur.idx < job->nr) {
+		if (stop_requested())
+			return complain(EXIT_FAILURE, "interrupted");
+		gather(job, cur, call);
+		before = job->bytes + job->asked;
+		rc = do_call(job, call, buf);
+		if (rc)
+			return rc;
+		if (job->by_hand && job->opt->dry_run)
+			return 0;
+		advance(job, &cur, job->bytes + job->asked - before);
+		progress_update(job->bytes);
+	}
+	return 0;
+}
+
+/**
+ * engine_copy - copy all ranges of a job
+ * @job: planned, with open devices; gets the results
+ *
+ * Whatever ends the copy, @job->bytes is what has reached the destination from
+ * the start of the first range without a gap, and has been flushed.
+ *
+ * Return: 0, or the exit status after a message.
+ */
+int engine_copy(struct job *job)
+{
+	struct call *call = malloc(sizeof(*call));
+	double start = now_seconds();
+	void *buf = NULL;
+	int rc;
+
+	if (!call)
+		return complain(EXIT_FAILURE, "out of memory");
+	progress_start(job->opt, "copied", job->total);
+	rc = copy_all(job, call, &buf);
+	if (job->bytes && fdatasync(job->dst.fd)) {
+		job->bytes = 0;
+		job->offloaded = 0;
+		rc = complain(EXIT_FAILURE, "%s: cannot flush: %s",
+			      job->dst.path, strerror(errno));
+	}
+	job->seconds = now_seconds() - start;
+	progress_end();
+	free(buf);
+	free(call);
+	return rc;
+}
