@@ -122,6 +122,13 @@ bool blk_copy_chunk_stopped(const struct blk_copy_chunk *chunk)
 	return chunk->copy->killed || chunk->start > chunk->copy->fail_at;
 }
 
+/* Where on the destination the present step of a chunk goes */
+static sector_t blk_copy_chunk_sector(const struct blk_copy_chunk *chunk)
+{
+	return chunk->copy->dst_sector +
+		((chunk->start + chunk->cur) >> SECTOR_SHIFT);
+}
+
 /* -------------------------------------------------------- COPY_IN, OUT */
 
 static void blk_copy_chunk_done(struct blk_copy_chunk *chunk)
@@ -220,8 +227,7 @@ static void blk_copy_send_out(struct blk_copy_chunk *chunk)
 	chunk->state = BLK_COPY_CHUNK_OUT;
 	bio_init(bio, copy->dst, NULL, 0, REQ_OP_COPY_OUT | REQ_NOMERGE);
 	bio->bi_io_vec = &chunk->token.layer[0].bv;
-	bio->bi_iter.bi_sector = copy->dst_sector +
-		((chunk->start + chunk->cur) >> SECTOR_SHIFT);
+	bio->bi_iter.bi_sector = blk_copy_chunk_sector(chunk);
 	bio->bi_iter.bi_size = chunk->step;
 	bio->bi_iter.blk_copy_iter_off = 0;
 	bio->bi_private = chunk;
@@ -269,14 +275,14 @@ static void blk_copy_chunk_settle(struct blk_copy_chunk *chunk)
 /* Never silent: a device took the command and then failed it. */
 static void blk_copy_report_error(struct blk_copy_chunk *chunk)
 {
-	struct block_device *dst = chunk->copy->dst;
+	struct blk_copy *copy = chunk->copy;
 
-	blk_copy_stat_add(dst->bd_disk, BLK_COPY_STAT_ERROR_FALLBACKS, 1);
+	blk_copy_stat_add(copy->dst->bd_disk, BLK_COPY_STAT_ERROR_FALLBACKS, 1);
 	pr_warn_ratelimited("%pg: copy command failed (%s error): %s %u bytes at sector %llu\n",
-			    dst, blk_status_to_str(chunk->status),
-			    chunk->copy->flags & BLK_COPY_NO_EMULATION ?
+			    copy->dst, blk_status_to_str(chunk->status),
+			    copy->flags & BLK_COPY_NO_EMULATION ?
 				"giving up on" : "reading and writing",
-			    chunk->step, (u64)chunk->out.bi_iter.bi_sector);
+			    chunk->step, (u64)blk_copy_chunk_sector(chunk));
 }
 
 static int blk_copy_refusal_errno(const struct blk_copy_chunk *chunk)
