@@ -46,7 +46,8 @@ with_lock()
 	local file=$1
 
 	shift
-	mkdir -p "$(dirname "$file")"
+	mkdir -p "$(dirname "$file")" 2>/dev/null
+	{ : >>"$file"; } 2>/dev/null || die "no permission to write ${file#"$TOP"/} (built by another user?)"
 	(
 		flock -n 9 || {
 			say "waiting for another job that holds ${file#"$TOP"/}"

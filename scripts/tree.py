@@ -564,6 +564,6 @@ def run(main):
 	"""Call main; a Failure is a message and exit status 1."""
 	try:
 		sys.exit(main(sys.argv[1:]))
-	except Failure as e:
+	except (Failure, PermissionError) as e:
 		print('%s: %s' % (os.path.basename(sys.argv[0]), e), file=sys.stderr)
 		sys.exit(1)
