@@ -452,6 +452,9 @@ def prepare(k, quiet=False):
 		    ' '.join(changed))
 	if new:
 		say('prepare: note: in the tree only, not in the repository: ' + ' '.join(new))
+	if version not in k.tested and not quiet:
+		say('prepare: note: %s %s is not among the tested versions (%s)' %
+		    (k.package, version, ' '.join(k.tested)))
 	if not quiet or wrote:
 		say('prepare: Linux %s (%s), %d hooks in %d files, %d files of ours, %d written' %
 		    (k.version(), version, len(patches), len(touched), len(ours), wrote))
