@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the tests of this directory share.  A test file looks like this:
+#
+#	. "$(dirname "$0")/lib.sh"
+#
+#	copies_all()
+#	{
+#		make_null d0 size=64
+#		pattern fill /dev/d0 1
+#		want "0 1048576 1048576" rawcopy -f n /dev/d0 32M 0:1M
+#		pattern check /dev/d0 1 @32M:1 0:1M
+#	}
+#	prove "a copy inside null_blk is offloaded" copies_all
+#	finish
+#
+# A test is a function that runs in a subshell of its own: the first command that
+# fails ends it and is shown, as with "set -e" (so, as there, not inside if, &&
+# or ||).  What it makes it registers with defer, and is undone in reverse order
+# however it ends.  Output of a test is shown only if it fails.
+#
+# Programs: rawcopy, rawcopy32 and pattern print their usage without arguments.
+
+set -u
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TMP=$(mktemp -d /tmp/blk_copy.XXXXXX)
+KTAP_N=0
+KTAP_FAILED=0
+DEFERRED=()
+NULLB=/sys/kernel/config/nullb
+TRACING=/sys/kernel/tracing
+DEBUG=/sys/kernel/debug/blk_copy
+# make tools puts the programs here; PATH has it in the VM already.
+[ -z "${BUILD:-}" ] || PATH=$BUILD:$PATH
+
+# ------------------------------------------------------------------- KTAP
+
+# defer COMMAND...: run it when the test, or the file, ends.
+defer()
+{
+	DEFERRED+=("$(printf '%q ' "$@")")
+}
+
+undo()
+{
+	local i
+
+	set +e
+	trap - ERR
+	for ((i = ${#DEFERRED[@]} - 1; i >= 0; i--)); do
+		eval "${DEFERRED[i]}" >/dev/null 2>"$TMP/undo" || {
+			echo "cleanup failed: ${DEFERRED[i]}"
+			cat "$TMP/undo"
+		} >&2
+	done
+	DEFERRED=()
+}
+
+trap 'undo; rm -rf "$TMP"' EXIT
+
+# Where a test failed: the innermost line of the test file comes first.
+fail_here()
+{
+	local rc=$? i where=
+
+	trap - ERR
+	for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do
+		[ "${FUNCNAME[i]}" != prove ] || break
+		where+=" ${BASH_SOURCE[i]##*/}:${BASH_LINENO[i - 1]}"
+	done
+	echo "status $rc at$where: $1"
+	exit "$rc"
+}
+
+# skip REASON: end the test; only what expected-skips lists may do so.
+skip()
+{
+	echo "$*" >"$TMP/skip"
+	trap - ERR
+	exit 4
+}
+
+# fail TEXT: end the test, it failed.
+fail()
+{
+	echo "$*"
+	trap - ERR
+	exit 1
+}
+
+run_test()
+{
+	DEFERRED=()
+	trap undo EXIT
+	set -eE
+	trap 'fail_here "$BASH_COMMAND"' ERR
+	"$@"
+}
+
+# prove "what it proves" FUNCTION [ARGS...]: one test.
+prove()
+{
+	local name=$1 rc
+
+	shift
+	if [ -n "${ONLY:-}" ] && [[ $name != *$ONLY* && $1 != *$ONLY* ]]; then
+		return 0
+	fi
+	KTAP_N=$((KTAP_N + 1))
+	rm -f "$TMP/skip"
+	echo "blk_copy: test $KTAP_N: $name" >/dev/kmsg 2>/dev/null
+	(run_test "$@") >"$TMP/log" 2>&1 </dev/null
+	rc=$?
+	if [ "$rc" -eq 0 ]; then
+		echo "ok $KTAP_N - $name"
+	elif [ "$rc" -eq 4 ] && [ -e "$TMP/skip" ]; then
+		echo "ok $KTAP_N - $name # SKIP $(cat "$TMP/skip")"
+	else
+		sed 's/^#* */# /' "$TMP/log" | tail -n 40
+		echo "not ok $KTAP_N - $name"
+		KTAP_FAILED=1
+	fi
+}
+
+# finish: print the plan and end the file.
+finish()
+{
+	echo "1..$KTAP_N"
+	exit "$KTAP_FAILED"
+}
+
+# ------------------------------------------------------------- comparisons
+
+# is HAVE WANT [WHAT]
+is()
+{
+	[ "$1" = "$2" ] || { echo "${3:-value}: is '$1', should be '$2'"; return 1; }
+}
+
+# want OUTPUT COMMAND...: the command prints exactly this, whatever its status.
+want()
+{
+	local expected=$1 have
+
+	shift
+	have=$("$@" 2>&1) || :
+	[ "$have" = "$expected" ] || {
+		echo "$*"
+		echo "  printed '$have', should be '$expected'"
+		return 1
+	}
+}
+
+# fails COMMAND...: a command that must not succeed.
+fails()
+{
+	if "$@"; then
+		echo "succeeded, but must fail: $*"
+		return 1
+	fi
+}
+
+# bytes 16M: the number behind it.
+bytes()
+{
+	case $1 in
+	*s) echo $((${1%s} << 9)) ;;
+	*K) echo $((${1%K} << 10)) ;;
+	*M) echo $((${1%M} << 20)) ;;
+	*G) echo $((${1%G} << 30)) ;;
+	*) echo $(($1)) ;;
+	esac
+}
+
+# sha FILE...: to see that a device has not changed at all.
+sha()
+{
+	cat "$@" | sha1sum
+}
+
+# ----------------------------------------------------------------- devices
+
+# disk_of DEVICE: the name below /sys/block, for a partition that of its disk.
+disk_of()
+{
+	local dir
+
+	dir=$(readlink -f "/sys/dev/block/$(stat -Lc %Hr:%Lr "$1")")
+	[ ! -e "$dir/partition" ] || dir=${dir%/*}
+	echo "${dir##*/}"
+}
+
+# wait_for COMMAND...: until it succeeds, at most 20 s.
+wait_for()
+{
+	local i
+
+	for ((i = 0; i < 400; i++)); do
+		if "$@" >/dev/null 2>&1; then
+			return 0
+		fi
+		sleep 0.05
+	done
+	echo "never happened: $*"
+	return 1
+}
+
+drop_null()
+{
+	[ -d "$NULLB/$1" ] || return 0
+	echo 0 >"$NULLB/$1/power"
+	rmdir "$NULLB/$1"
+}
+
+# make_null NAME [ATTRIBUTE=VALUE...]: /dev/NAME, memory backed; size in MiB.
+make_null()
+{
+	local name=$1 word
+
+	shift
+	[ -d "$NULLB" ] || modprobe null_blk nr_devices=0
+	mkdir "$NULLB/$name"
+	defer drop_null "$name"
+	for word in memory_backed=1 size=64 blocksize=512 max_copy_bytes=16777216 "$@"; do
+		echo "${word#*=}" >"$NULLB/$name/${word%%=*}"
+	done
+	echo 1 >"$NULLB/$name/power"
+	wait_for test -b "/dev/$name"
+}
+
+drop_dm()
+{
+	dmsetup info "$1" >/dev/null 2>&1 || return 0
+	dmsetup remove --retry "$1"
+}
+
+# make_dm NAME TABLE: /dev/mapper/NAME.
+make_dm()
+{
+	dmsetup create "$1" --table "$2"
+	defer drop_dm "$1"
+}
+
+# sectors DEVICE
+sectors()
+{
+	blockdev --getsz "$1"
+}
+
+# ---------------------------------------------------------------- counters
+
+# copy_stat DEVICE ITEM...: values of /sys/block/<disk>/copy_stat.
+copy_stat()
+{
+	local disk item name value out=
+
+	disk=$(disk_of "$1")
+	shift
+	for item in "$@"; do
+		while read -r name value; do
+			[ "$name" != "$item" ] || out+=" $value"
+		done <"/sys/block/$disk/copy_stat"
+	done
+	echo "${out# }"
+}
+
+# queue DEVICE ATTRIBUTE [VALUE]: read or set what is below queue/.
+queue()
+{
+	local file
+
+	file=/sys/block/$(disk_of "$1")/queue/$2
+	if [ $# -gt 2 ]; then
+		echo "$3" >"$file"
+	else
+		cat "$file"
+	fi
+}
+
+# set_queue DEVICE ATTRIBUTE VALUE: and put the old value back at the end.
+set_queue()
+{
+	local old
+
+	old=$(queue "$1" "$2")
+	# A scheduler shows all, the present one in brackets.
+	old=${old#*[}
+	old=${old%%]*}
+	defer queue "$1" "$2" "$old"
+	queue "$1" "$2" "$3"
+}
+
+# device_copies DEVICE: commands, ranges that the device itself counted.
+device_copies()
+{
+	local disk nsid
+
+	disk=$(disk_of "$1")
+	if [ -d "/sys/block/$disk/null_blk" ]; then
+		echo "$(cat "/sys/block/$disk/null_blk/copy_commands")" \
+			"$(cat "/sys/block/$disk/null_blk/copy_ranges")"
+	elif [ -e "/sys/block/$disk/nsid" ]; then
+		# What nvme-copies does, without starting Python.
+		nsid=$(cat "/sys/block/$disk/nsid")
+		awk -v nsid="$nsid" '$1 ~ /pci_nvme_copy$/ || /pci_nvme_copy / {
+			if (match($0, "nsid " nsid " nr [0-9]+")) {
+				n++
+				split(substr($0, RSTART, RLENGTH), w, " ")
+				r += w[4]
+			}
+		} END { print n + 0, r + 0 }' /run/vm/trace
+	else
+		echo "0 0"
+	fi
+}
+
+# counting DEVICE COMMAND...: run it; DID_COMMANDS, DID_RANGES are what the
+# device counted meanwhile.
+counting()
+{
+	local dev=$1 before after
+
+	shift
+	before=$(device_copies "$dev")
+	"$@"
+	after=$(device_copies "$dev")
+	# Not both in arithmetic: a device never counts down.
+	DID_COMMANDS=$((${after% *} - ${before% *}))
+	DID_RANGES=$((${after#* } - ${before#* }))
+}
+
+# did COMMANDS RANGES: what counting must have seen.
+did()
+{
+	is "$DID_COMMANDS commands, $DID_RANGES ranges" "$1 commands, $2 ranges" \
+		"counted by the device"
+}
+
+# debug_counter NAME: of /sys/kernel/debug/blk_copy/counters.
+debug_counter()
+{
+	local name value
+
+	while read -r name value; do
+		[ "$name" != "$1" ] || echo "$value"
+	done <"$DEBUG/counters"
+}
+
+# ----------------------------------------------------------------- tracing
+
+stop_trace()
+{
+	echo 0 >"$TRACING/tracing_on"
+	echo >"$TRACING/set_event"
+}
+
+# start_trace EVENT...: what happens from now on is in the file that trace prints.
+start_trace()
+{
+	local event
+
+	echo >"$TRACING/trace"
+	for event in "$@"; do
+		echo "$event" >>"$TRACING/set_event"
+	done
+	echo 1 >"$TRACING/tracing_on"
+	defer stop_trace
+}
+
+# trace [PATTERN]: the lines of the trace so far that match.
+trace()
+{
+	grep -E -- "${1:-.}" "$TRACING/trace" | grep -v '^#' || :
+}

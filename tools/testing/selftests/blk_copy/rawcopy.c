@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One BLKCOPY ioctl with whatever the caller wants in it, right or wrong, and
+ * what came of it.  Also built for 32 bits, see i386.h: so no stdio.
+ */
+#ifdef __i386__
+#include "i386.h"
+#else
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+#include <linux/blk-copy.h>
+
+#include "spec.h"
+
+static const char usage[] =
+"rawcopy [OPTION...] DST DOFF [RANGE...]\n"
+"	RANGE: OFFSET:LENGTH, or OFFSET:LENGTH*COUNT+STRIDE for COUNT of them\n"
+"  -s PATH	the source; without it src_fd is -1\n"
+"  -S FD		src_fd, literally; -S pipe: the reading end of a pipe\n"
+"  -m MODE	how DST is opened: r, w, rw (default), x (rw and O_EXCL)\n"
+"  -M MODE	how the source is opened: r (default), w, rw, x\n"
+"  -f FLAGS	letters n (no emulation), d (dry run), or a number\n"
+"  -r N -1 N -2 N	reserved0, reserved[0], reserved[1]\n"
+"  -n N		nr_ranges, other than the ranges given\n"
+"  -p WHERE	ranges: null, bad, kernel, or edge (the last one is unmapped)\n"
+"  -a WHERE	the argument: null, bad, kernel, ro (read-only memory), edge\n"
+"  -c N		number of the ioctl\n"
+"  -i		print the size, the number and the offsets of the interface\n"
+"\n"
+"Prints ERROR BYTES_COPIED BYTES_OFFLOADED; ERROR is 0 or its name, - stands\n"
+"for a result that was not written.  Exit status 0, 1 for an ioctl that failed,\n"
+"2 for trouble before it.\n";
+
+#define NOT_WRITTEN	0xdeadbeefcafef00dULL
+#define PAGE		4096
+#define MAX_RANGES	8192
+
+static struct blk_copy_range ranges[MAX_RANGES];
+static unsigned int nr_ranges;
+
+static struct options {
+	const char *src;
+	const char *src_fd;
+	const char *dst_mode;
+	const char *src_mode;
+	const char *flags;
+	const char *range_at;
+	const char *arg_at;
+	u64 nr;
+	int nr_given;
+	u64 cmd;
+	u64 reserved[3];
+} opts = { .dst_mode = "rw", .src_mode = "r", .cmd = BLKCOPY };
+
+static void put(const char *s)
+{
+	if (write(1, s, strlen(s)) < 0)
+		_exit(2);
+}
+
+/* Decimal without division: 32-bit code has none for 64 bits. */
+static void put_number(u64 n)
+{
+	char text[24];
+	u64 ten[20];
+	int i, len = 0;
+
+	for (i = 0; i < 20; i++)
+		ten[i] = i ? ten[i - 1] * 10 : 1;
+	for (i = 19; i >= 0; i--) {
+		char digit = '0';
+
+		while (n >= ten[i]) {
+			n -= ten[i];
+			digit++;
+		}
+		if (digit != '0' || len || !i)
+			text[len++] = digit;
+	}
+	text[len] = 0;
+	put(text);
+}
+
+static void put_result(u64 n)
+{
+	put(" ");
+	if (n == NOT_WRITTEN)
+		put("-");
+	else
+		put_number(n);
+}
+
+static void put_error(int error)
+{
+	static const struct {
+		int nr;
+		const char *name;
+	} names[] = {
+		{ 0, "0" }, { 1, "EPERM" }, { 2, "ENOENT" }, { 4, "EINTR" },
+		{ 5, "EIO" }, { 6, "ENXIO" }, { 9, "EBADF" }, { 11, "EAGAIN" },
+		{ 12, "ENOMEM" }, { 13, "EACCES" }, { 14, "EFAULT" },
+		{ 15, "ENOTBLK" }, { 16, "EBUSY" }, { 19, "ENODEV" },
+		{ 21, "EISDIR" }, { 22, "EINVAL" }, { 25, "ENOTTY" },
+		{ 27, "EFBIG" }, { 28, "ENOSPC" }, { 30, "EROFS" },
+		{ 32, "EPIPE" }, { 34, "ERANGE" }, { 52, "EBADE" },
+		{ 61, "ENODATA" }, { 67, "ENOLINK" }, { 75, "EOVERFLOW" },
+		{ 84, "EILSEQ" }, { 95, "EOPNOTSUPP" }, { 110, "ETIMEDOUT" },
+		{ 121, "EREMOTEIO" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (names[i].nr == error) {
+			put(names[i].name);
+			return;
+		}
+	}
+	put("errno");
+	put_number(error);
+}
+
+static void __attribute__((noreturn)) die(const char *what)
+{
+	put("rawcopy: ");
+	put(what);
+	put(": ");
+	put_error(errno);
+	put("\n");
+	_exit(2);
+}
+
+static void __attribute__((noreturn)) bad_usage(const char *what)
+{
+	put("rawcopy: what is '");
+	put(what);
+	put("'?\n");
+	put(usage);
+	_exit(2);
+}
+
+static u64 number(const char *s)
+{
+	const char *p = s;
+	u64 n = spec_number(&p);
+
+	if (!p || *p)
+		bad_usage(s);
+	return n;
+}
+
+static void add_ranges(const char *word)
+{
+	struct spec_range r;
+
+	if (spec_range(word, &r))
+		bad_usage(word);
+	for (; r.count; r.count--, r.off += r.stride) {
+		if (nr_ranges == MAX_RANGES)
+			bad_usage("so many ranges");
+		ranges[nr_ranges].offset = r.off;
+		ranges[nr_ranges].length = r.len;
+		nr_ranges++;
+	}
+}
+
+static int open_as(const char *path, const char *mode)
+{
+	int flags = O_RDWR, fd;
+
+	if (!strcmp(mode, "r"))
+		flags = O_RDONLY;
+	else if (!strcmp(mode, "w"))
+		flags = O_WRONLY;
+	else if (!strcmp(mode, "x"))
+		flags = O_RDWR | O_EXCL;
+	else if (strcmp(mode, "rw"))
+		bad_usage(mode);
+	fd = open(path, flags);
+	if (fd < 0)
+		die(path);
+	return fd;
+}
+
+static int source_fd(void)
+{
+	const char *s = opts.src_fd;
+	int fds[2];
+
+	if (opts.src)
+		return open_as(opts.src, opts.src_mode);
+	if (!s)
+		return -1;
+	if (!strcmp(s, "pipe")) {
+		if (pipe(fds))
+			die("pipe");
+		return fds[0];
+	}
+	return *s == '-' ? -(int)number(s + 1) : (int)number(s);
+}
+
+static unsigned int parse_flags(const char *s)
+{
+	unsigned int flags = 0;
+
+	if (!s)
+		return 0;
+	if (*s >= '0' && *s <= '9')
+		return number(s);
+	for (; *s; s++) {
+		if (*s == 'n')
+			flags |= BLKCOPY_NO_EMULATION;
+		else if (*s == 'd')
+			flags |= BLKCOPY_DRY_RUN;
+		else
+			bad_usage(s);
+	}
+	return flags;
+}
+
+/* Put an object where the caller wants it, perhaps where it cannot be. */
+static void *place(const char *where, const void *from, size_t len, size_t cut)
+{
+	char *page, *to;
+	size_t pages;
+
+	if (!where)
+		return (void *)from;
+	if (!strcmp(where, "null"))
+		return NULL;
+	if (!strcmp(where, "kernel"))
+		return (void *)-(long)(16 * PAGE);
+	pages = (len + PAGE - 1) & ~(size_t)(PAGE - 1);
+	page = mmap(NULL, pages + PAGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED || mprotect(page + pages, PAGE, PROT_NONE))
+		die("mmap");
+	if (!strcmp(where, "bad"))
+		return page + pages;
+	/* The last bytes lie behind the end of what is mapped. */
+	to = page;
+	if (!strcmp(where, "edge"))
+		to += pages - (len - cut);
+	else if (strcmp(where, "ro"))
+		bad_usage(where);
+	memcpy(to, from, strcmp(where, "edge") ? len : len - cut);
+	if (!strcmp(where, "ro") && mprotect(page, pages, PROT_READ))
+		die("mprotect");
+	return to;
+}
+
+static void show_interface(void)
+{
+	put_number(sizeof(struct blk_copy_arg));
+	put(" ");
+	put_number(BLKCOPY);
+	put(" ");
+	put_number(offsetof(struct blk_copy_arg, src_fd));
+	put(" ");
+	put_number(offsetof(struct blk_copy_arg, dst_offset));
+	put(" ");
+	put_number(offsetof(struct blk_copy_arg, bytes_copied));
+	put(" ");
+	put_number(offsetof(struct blk_copy_arg, reserved));
+	put(" ");
+	put_number(sizeof(struct blk_copy_range));
+	put("\n");
+}
+
+static void parse_option(char opt, const char *value)
+{
+	switch (opt) {
+	case 's':
+		opts.src = value;
+		break;
+	case 'S':
+		opts.src_fd = value;
+		break;
+	case 'm':
+		opts.dst_mode = value;
+		break;
+	case 'M':
+		opts.src_mode = value;
+		break;
+	case 'f':
+		opts.flags = value;
+		break;
+	case 'r':
+		opts.reserved[0] = number(value);
+		break;
+	case '1':
+		opts.reserved[1] = number(value);
+		break;
+	case '2':
+		opts.reserved[2] = number(value);
+		break;
+	case 'n':
+		opts.nr = number(value);
+		opts.nr_given = 1;
+		break;
+	case 'p':
+		opts.range_at = value;
+		break;
+	case 'a':
+		opts.arg_at = value;
+		break;
+	case 'c':
+		opts.cmd = number(value);
+		break;
+	default:
+		bad_usage(value);
+	}
+}
+
+static int call(const char *dst, const char *dst_offset)
+{
+	struct blk_copy_arg arg = {
+		.nr_ranges = opts.nr_given ? opts.nr : nr_ranges,
+		.dst_offset = number(dst_offset),
+		.flags = parse_flags(opts.flags),
+		.reserved0 = opts.reserved[0],
+		.bytes_copied = NOT_WRITTEN,
+		.bytes_offloaded = NOT_WRITTEN,
+		.reserved = { opts.reserved[1], opts.reserved[2] },
+	};
+	struct blk_copy_arg *at;
+	int fd, ret, error;
+
+	arg.ranges = (unsigned long)place(opts.range_at, ranges,
+					  nr_ranges * sizeof(ranges[0]),
+					  sizeof(ranges[0]));
+	fd = open_as(dst, opts.dst_mode);
+	arg.src_fd = source_fd();
+	at = place(opts.arg_at, &arg, sizeof(arg), 8);
+
+	ret = ioctl(fd, opts.cmd, at);
+	error = ret ? errno : 0;
+	put_error(error);
+	if (!opts.arg_at || !strcmp(opts.arg_at, "ro")) {
+		put_result(at->bytes_copied);
+		put_result(at->bytes_offloaded);
+	}
+	put("\n");
+	if (ret > 0)
+		put("rawcopy: the ioctl returned a positive number\n");
+	close(fd);
+	return ret ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	int i = 1, first;
+
+	for (; i < argc && argv[i][0] == '-'; i += 2) {
+		if (!strcmp(argv[i], "-i")) {
+			show_interface();
+			return 0;
+		}
+		if (i + 1 == argc || !argv[i][1] || argv[i][2])
+			bad_usage(argv[i]);
+		parse_option(argv[i][1], argv[i + 1]);
+	}
+	first = i;
+	if (argc - first < 2)
+		bad_usage("missing");
+	for (i = first + 2; i < argc; i++)
+		add_ranges(argv[i]);
+	return call(argv[first], argv[first + 1]);
+}
