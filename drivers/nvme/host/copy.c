@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * NVM Express: copy offload by the Copy command.
+ *
+ * NVM Command Set Specification 1.2, section 3.3.2.  Descriptor format 0h only:
+ * source and destination are the same namespace.  A namespace is known by its
+ * nvme_ns_head, so it does not matter by which path either of them is reached.
+ */
+#include <linux/blk-copy.h>
+#include <linux/blk-mq.h>
+#include <linux/debugfs.h>
+#include <linux/log2.h>
+#include <linux/nvme-copy.h>
+#include <linux/slab.h>
+
+#include "nvme.h"
+
+/*
+ * Bytes per second that the slowest device copies: this much time, beyond the
+ * timeout of the queue, is given to a command for what it carries.
+ */
+#define NVME_COPY_MIN_RATE	(8U << 20)
+
+/**
+ * struct nvme_copy_reserve - ranges for one command per controller
+ * @ranges:	used when memory is short, so that copies always progress
+ * @hold:	room for what follows the last range, see nvme_copy_hold()
+ * @busy:	bit 0 is set while a command uses it
+ */
+struct nvme_copy_reserve {
+	struct nvme_copy_range	ranges[NVME_COPY_MAX_RANGES];
+	struct blk_copy_hold	hold;
+	unsigned long		busy;
+};
+
+static const struct blk_copy_leaf_ops nvme_copy_leaf_ops = {
+	.name	= "nvme",
+};
+
+static atomic_t nvme_copy_reserve_used;
+
+/* ------------------------------------------------------------------------
+ * Limits
+ */
+
+/**
+ * nvme_init_copy - see whether a controller can copy
+ * @ctrl:	controller, its ONCS field already stored
+ * @id:		what it says about itself
+ *
+ * Also called after each reset.  Without memory for the reserve there are no
+ * copies.
+ *
+ * Context: may sleep.
+ */
+void nvme_init_copy(struct nvme_ctrl *ctrl, const struct nvme_id_ctrl *id)
+{
+	ctrl->ocfs = le16_to_cpu(id->ocfs);
+	if ((ctrl->oncs & NVME_CTRL_ONCS_COPY) && !ctrl->copy_reserve)
+		ctrl->copy_reserve = kzalloc(sizeof(*ctrl->copy_reserve),
+					     GFP_KERNEL);
+}
+
+/**
+ * nvme_free_copy - release what nvme_init_copy() allocated
+ * @ctrl:	controller that is about to be freed
+ */
+void nvme_free_copy(struct nvme_ctrl *ctrl)
+{
+	kfree(ctrl->copy_reserve);
+}
+
+static u64 nvme_copy_domain(const struct nvme_ns_head *head)
+{
+	struct {
+		char			subnqn[NVMF_NQN_SIZE];
+		struct nvme_ns_ids	ids;
+		__le32			ns_id;
+	} name;
+
+	memset(&name, 0, sizeof(name));
+	strscpy(name.subnqn, head->subsys->subnqn, sizeof(name.subnqn));
+	name.ids = head->ids;
+	name.ns_id = cpu_to_le32(head->ns_id);
+	return blk_copy_domain("nvme", &name, sizeof(name));
+}
+
+/*
+ * Metadata would need protection information to be made for the destination,
+ * and in zones a write pointer to be kept: such namespaces are emulated.
+ */
+static bool nvme_copy_supported(struct nvme_ns *ns, const struct nvme_id_ns *id,
+				const struct queue_limits *lim)
+{
+	struct nvme_ctrl *ctrl = ns->ctrl;
+	struct nvme_ns_head *head = ns->head;
+
+	return (ctrl->oncs & NVME_CTRL_ONCS_COPY) &&
+		(ctrl->ocfs & NVME_COPY_OCFS_FORMAT_0) && ctrl->copy_reserve &&
+		head->ids.csi == NVME_CSI_NVM && !head->ms &&
+		ilog2(lim->logical_block_size) == head->lba_shift &&
+		id->mssrl && id->mcl;
+}
+
+/**
+ * nvme_config_copy - set the copy limits of a namespace
+ * @ns:		namespace
+ * @id:		what the controller says about it
+ * @lim:	limits to be applied, the logical block size already set
+ */
+void nvme_config_copy(struct nvme_ns *ns, const struct nvme_id_ns *id,
+		      struct queue_limits *lim)
+{
+	u32 mssrl = le16_to_cpu(id->mssrl), mcl = le32_to_cpu(id->mcl);
+	u32 ranges = min_t(u32, id->msrc + 1, BLK_COPY_TOKEN_ENTRIES);
+	u64 max = BLK_COPY_TOKEN_MAX_BYTES >> SECTOR_SHIFT;
+	struct blk_copy_limits *copy = &lim->copy;
+
+	BUILD_BUG_ON(BLK_COPY_TOKEN_ENTRIES > NVME_COPY_MAX_RANGES);
+
+	blk_copy_clear_limits(lim);
+	if (!nvme_copy_supported(ns, id, lim))
+		return;
+
+	copy->domain = nvme_copy_domain(ns->head);
+	copy->max_segments = ranges;
+	copy->max_segment_sectors =
+		min(nvme_lba_to_sect(ns->head, mssrl), max);
+	copy->max_hw_sectors =
+		min(nvme_lba_to_sect(ns->head, min(mcl, mssrl * ranges)), max);
+}
+
+/**
+ * nvme_mpath_config_copy - set the copy limits of a multipath node
+ * @head:	the node's namespace
+ * @lim:	limits to be applied to the node
+ *
+ * Made anew from all paths each time, because a limit that is only stacked on
+ * top of the old one could never grow again.  The node needs no pin: whichever
+ * path is taken, a block stays the same block of the same namespace.
+ */
+void nvme_mpath_config_copy(struct nvme_ns_head *head,
+			    struct queue_limits *lim)
+{
+	unsigned int max_user_sectors = lim->copy.max_user_sectors;
+	struct queue_limits paths;
+	struct nvme_ns *ns;
+	int srcu_idx;
+
+	blk_set_stacking_limits(&paths);
+	blk_copy_set_stacking_limits(&paths);
+	srcu_idx = srcu_read_lock(&head->srcu);
+	list_for_each_entry_srcu(ns, &head->list, siblings,
+				 srcu_read_lock_held(&head->srcu))
+		if (test_bit(NVME_NS_READY, &ns->flags))
+			blk_stack_limits(&paths, &ns->queue->limits, 0);
+	srcu_read_unlock(&head->srcu, srcu_idx);
+
+	lim->copy = paths.copy;
+	lim->copy.max_user_sectors = max_user_sectors;
+}
+
+/* ------------------------------------------------------------------------
+ * Bios and commands
+ */
+
+static u32 nvme_copy_max_range_bytes(const struct nvme_ns *ns)
+{
+	return ns->queue->limits.copy.max_segment_sectors << SECTOR_SHIFT;
+}
+
+/* Can this namespace copy now, and is it formatted as its queue believes? */
+static bool nvme_copy_ready(const struct nvme_ns *ns)
+{
+	const struct queue_limits *lim = &ns->queue->limits;
+
+	return lim->copy.max_sectors && test_bit(NVME_NS_READY, &ns->flags) &&
+		ilog2(lim->logical_block_size) == ns->head->lba_shift &&
+		!ns->head->ms;
+}
+
+static bool nvme_copy_in_bounds(const struct nvme_ns *ns, sector_t sector,
+				u32 bytes)
+{
+	sector_t capacity = get_capacity(ns->disk);
+	u32 nr_sects = bytes >> SECTOR_SHIFT;
+	u32 mask = (1U << ns->head->lba_shift) - 1;
+
+	return nr_sects && nr_sects <= capacity &&
+		sector <= capacity - nr_sects &&
+		!(((u32)sector << SECTOR_SHIFT | bytes) & mask);
+}
+
+/**
+ * nvme_copy_in - answer a COPY_IN with a reference to this namespace
+ * @bio:	COPY_IN bio, remapped to the namespace; ended here
+ *
+ * The checks are hints that avoid useless commands: nvme_setup_copy() makes
+ * them again when the reference is used.
+ */
+void nvme_copy_in(struct bio *bio)
+{
+	struct nvme_ns *ns = bio->bi_bdev->bd_disk->private_data;
+
+	if (!nvme_copy_ready(ns) ||
+	    !nvme_copy_in_bounds(ns, bio->bi_iter.bi_sector,
+				 bio->bi_iter.bi_size)) {
+		bio->bi_status = BLK_STS_NOTSUPP;
+		bio_endio(bio);
+		return;
+	}
+	blk_copy_in_end(bio, &nvme_copy_leaf_ops, ns->head,
+			nvme_copy_max_range_bytes(ns));
+}
+
+/* What the command relies on is stored behind its last range. */
+static struct blk_copy_hold *nvme_copy_hold(struct nvme_copy_range *ranges,
+					    unsigned int nr)
+{
+	return (struct blk_copy_hold *)(ranges + nr);
+}
+
+/* More ranges than the COPY_OUT can have; it may have far less than allowed. */
+static unsigned int nvme_copy_max_ranges(const struct nvme_ns *ns,
+					 const struct bio *bio)
+{
+	u32 nr = bio_copy_token(bio)->nr_entries +
+		bio->bi_iter.bi_size / nvme_copy_max_range_bytes(ns) + 1;
+
+	return min_t(u32, nr, ns->queue->limits.copy.max_segments);
+}
+
+static struct nvme_copy_range *nvme_alloc_copy_ranges(struct nvme_ctrl *ctrl,
+						      unsigned int nr)
+{
+	size_t size = nr * sizeof(struct nvme_copy_range) +
+		sizeof(struct blk_copy_hold);
+	void *ranges = kmalloc(size, GFP_ATOMIC | __GFP_NOWARN);
+
+	if (ranges)
+		return ranges;
+	if (test_and_set_bit_lock(0, &ctrl->copy_reserve->busy))
+		return NULL;
+	atomic_inc(&nvme_copy_reserve_used);
+	return ctrl->copy_reserve->ranges;
+}
+
+static void nvme_free_copy_ranges(struct nvme_ctrl *ctrl,
+				  struct nvme_copy_range *ranges)
+{
+	if (ranges == ctrl->copy_reserve->ranges)
+		clear_bit_unlock(0, &ctrl->copy_reserve->busy);
+	else
+		kfree(ranges);
+}
+
+static bool nvme_copy_fill_ranges(struct nvme_ns *ns, struct bio *bio,
+				  const struct blk_copy_hold *hold,
+				  struct nvme_copy_range *ranges)
+{
+	struct blk_copy_range_iter iter;
+	unsigned int n = 0;
+
+	memset(ranges, 0, hold->nr_ranges * sizeof(*ranges));
+	blk_copy_range_iter_init(&iter, bio, hold,
+				 nvme_copy_max_range_bytes(ns));
+	while (n < hold->nr_ranges && blk_copy_range_iter_next(&iter)) {
+		if (!nvme_copy_in_bounds(ns, iter.sector, iter.bytes))
+			return false;
+		ranges[n].slba = cpu_to_le64(nvme_sect_to_lba(ns->head,
+							      iter.sector));
+		ranges[n].nlb = cpu_to_le16((iter.bytes >>
+					     ns->head->lba_shift) - 1);
+		n++;
+	}
+	return n == hold->nr_ranges;
+}
+
+/*
+ * Take hold of the source and describe it.  Anything that can make the command
+ * wait was done before, so that the hold is only dropped when it is over.
+ */
+static blk_status_t nvme_copy_begin(struct nvme_ns *ns, struct request *req,
+				    struct nvme_copy_range *ranges,
+				    unsigned int max_ranges)
+{
+	struct blk_copy_hold hold = { };
+	blk_status_t status;
+
+	status = blk_copy_out_begin(req->bio, &nvme_copy_leaf_ops, ns->head,
+				    nvme_copy_max_range_bytes(ns), &hold);
+	if (status != BLK_STS_OK)
+		return status;
+	if (hold.nr_ranges > max_ranges ||
+	    !nvme_copy_fill_ranges(ns, req->bio, &hold, ranges)) {
+		blk_copy_out_end(req->bio, &hold, false);
+		return BLK_STS_NOTSUPP;
+	}
+	*nvme_copy_hold(ranges, hold.nr_ranges) = hold;
+	bvec_set_virt(&req->special_vec, ranges,
+		      hold.nr_ranges * sizeof(*ranges));
+	req->rq_flags |= RQF_SPECIAL_PAYLOAD;
+	return BLK_STS_OK;
+}
+
+static void nvme_copy_fill_command(struct nvme_ns *ns, struct request *req,
+				   struct nvme_command *cmnd)
+{
+	u64 sdlba = nvme_sect_to_lba(ns->head, blk_rq_pos(req));
+	u32 nr = req->special_vec.bv_len / sizeof(struct nvme_copy_range);
+	u32 cdw12 = (nr - 1) & NVME_COPY_CDW12_NR;
+
+	if (req->cmd_flags & REQ_FAILFAST_DEV)
+		cdw12 |= NVME_COPY_CDW12_LR;
+
+	memset(cmnd, 0, sizeof(*cmnd));
+	cmnd->common.opcode = nvme_cmd_copy;
+	cmnd->common.nsid = cpu_to_le32(ns->head->ns_id);
+	cmnd->common.cdw10 = cpu_to_le32(lower_32_bits(sdlba));
+	cmnd->common.cdw11 = cpu_to_le32(upper_32_bits(sdlba));
+	cmnd->common.cdw12 = cpu_to_le32(cdw12);
+}
+
+/**
+ * nvme_setup_copy - make a Copy command of a COPY_OUT request
+ * @ns:		destination, and the source
+ * @req:	the request, which has one bio
+ * @cmnd:	command to fill in
+ *
+ * A command that was executed is not repeated by the driver: reading and writing
+ * is faster than a long copy that fails five times.  Requests that were not sent
+ * yet are requeued, and fail over to another path, like any other.
+ *
+ * Return: BLK_STS_OK; BLK_STS_RESOURCE to be called again later;
+ * BLK_STS_NOTSUPP if the data must be read and written.
+ */
+blk_status_t nvme_setup_copy(struct nvme_ns *ns, struct request *req,
+			     struct nvme_command *cmnd)
+{
+	struct nvme_copy_range *ranges;
+	unsigned int max_ranges;
+	blk_status_t status;
+
+	/* The issuer falls back, and reports what is worth to be known. */
+	req->rq_flags |= RQF_QUIET;
+
+	if (!nvme_copy_ready(ns) ||
+	    blk_rq_sectors(req) > ns->queue->limits.copy.max_hw_sectors ||
+	    !nvme_copy_in_bounds(ns, blk_rq_pos(req), blk_rq_bytes(req)))
+		return BLK_STS_NOTSUPP;
+
+	max_ranges = nvme_copy_max_ranges(ns, req->bio);
+	ranges = nvme_alloc_copy_ranges(ns->ctrl, max_ranges);
+	if (!ranges)
+		return BLK_STS_RESOURCE;
+	status = nvme_copy_begin(ns, req, ranges, max_ranges);
+	if (status != BLK_STS_OK) {
+		nvme_free_copy_ranges(ns->ctrl, ranges);
+		return status;
+	}
+
+	nvme_copy_fill_command(ns, req, cmnd);
+	nvme_req(req)->retries = U8_MAX;
+	req->timeout = req->q->rq_timeout +
+		DIV_ROUND_UP(blk_rq_bytes(req), NVME_COPY_MIN_RATE) * HZ;
+	return BLK_STS_OK;
+}
+
+/*
+ * Did the device not even begin?  Then the request was not sent, or the
+ * controller has no access to the namespace at present while others may have.
+ */
+static bool nvme_copy_not_executed(struct request *req)
+{
+	return !blk_mq_request_completed(req) ||
+		((req->cmd_flags & REQ_NVME_MPATH) &&
+		 nvme_is_ana_error(nvme_req(req)->status));
+}
+
+/**
+ * __nvme_cleanup_copy - release what nvme_setup_copy() took
+ * @req:	COPY_OUT request that has its payload
+ *
+ * Also called where the command could not be sent: its status says nothing
+ * then, and must not be taken for success.
+ */
+void __nvme_cleanup_copy(struct request *req)
+{
+	struct nvme_copy_range *ranges = bvec_virt(&req->special_vec);
+	u32 nr = req->special_vec.bv_len / sizeof(*ranges);
+
+	blk_copy_out_end(req->bio, nvme_copy_hold(ranges, nr),
+			 blk_mq_request_completed(req) &&
+			 !nvme_req(req)->status);
+	nvme_free_copy_ranges(nvme_req(req)->ctrl, ranges);
+	req->rq_flags &= ~RQF_SPECIAL_PAYLOAD;
+	if (nvme_copy_not_executed(req))
+		nvme_req(req)->retries = 0;
+}
+
+/**
+ * __nvme_copy_status - what a failed Copy command means to the block layer
+ * @req:	COPY_OUT request
+ * @status:	what its status would mean for another command
+ *
+ * Overlapping I/O Range exists for other descriptor formats only; a device that
+ * says so has not copied, and reading before writing is right in any case.
+ *
+ * Return: BLK_STS_NOTSUPP where the device refused and nothing is wrong.
+ */
+blk_status_t __nvme_copy_status(struct request *req, blk_status_t status)
+{
+	u16 nvme_status = nvme_req(req)->status & NVME_SCT_SC_MASK;
+
+	switch (nvme_status) {
+	case NVME_SC_INVALID_FORMAT:
+	case NVME_SC_CMD_SIZE_LIM_EXCEEDED:
+	case NVME_SC_COPY_INCOMPATIBLE_NS:
+	case NVME_SC_COPY_NOT_FAST:
+	case NVME_SC_COPY_OVERLAP:
+	case NVME_SC_COPY_NS_NOT_REACHABLE:
+	case NVME_SC_COPY_NO_RESOURCES:
+		return BLK_STS_NOTSUPP;
+	default:
+		return nvme_is_path_error(nvme_status) ? BLK_STS_TRANSPORT :
+							 status;
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Tests
+ */
+
+/**
+ * nvme_init_copy_debug - show how often a reserve was needed
+ */
+void nvme_init_copy_debug(void)
+{
+	struct dentry *dir = debugfs_lookup("blk_copy", NULL);
+
+	if (!dir)
+		return;
+	debugfs_create_atomic_t("nvme_reserve_used", 0600, dir,
+				&nvme_copy_reserve_used);
+	dput(dir);
+}
+
+/**
+ * nvme_exit_copy_debug - undo nvme_init_copy_debug()
+ */
+void nvme_exit_copy_debug(void)
+{
+	struct dentry *dir = debugfs_lookup("blk_copy", NULL);
+
+	if (!dir)
+		return;
+	debugfs_lookup_and_remove("nvme_reserve_used", dir);
+	dput(dir);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * NVM Express: copy offload, what the rest of the driver calls.
+ *
+ * Included by nvme.h behind the structures that this needs.
+ */
+#ifndef _NVME_HOST_COPY_H
+#define _NVME_HOST_COPY_H
+
+#include <linux/blk-copy.h>
+
+#ifdef CONFIG_BLK_COPY
+
+void nvme_init_copy(struct nvme_ctrl *ctrl, const struct nvme_id_ctrl *id);
+void nvme_free_copy(struct nvme_ctrl *ctrl);
+void nvme_config_copy(struct nvme_ns *ns, const struct nvme_id_ns *id,
+		      struct queue_limits *lim);
+void nvme_mpath_config_copy(struct nvme_ns_head *head,
+			    struct queue_limits *lim);
+void nvme_copy_in(struct bio *bio);
+blk_status_t nvme_setup_copy(struct nvme_ns *ns, struct request *req,
+			     struct nvme_command *cmnd);
+void __nvme_cleanup_copy(struct request *req);
+blk_status_t __nvme_copy_status(struct request *req, blk_status_t status);
+void nvme_init_copy_debug(void);
+void nvme_exit_copy_debug(void);
+
+/* Safe for a request that was never set up, or is cleaned up already. */
+static inline void nvme_cleanup_copy(struct request *req)
+{
+	if (req_op(req) == REQ_OP_COPY_OUT &&
+	    (req->rq_flags & RQF_SPECIAL_PAYLOAD))
+		__nvme_cleanup_copy(req);
+}
+
+static inline blk_status_t nvme_copy_status(struct request *req,
+					    blk_status_t status)
+{
+	if (likely(req_op(req) != REQ_OP_COPY_OUT))
+		return status;
+	return __nvme_copy_status(req, status);
+}
+
+#else /* CONFIG_BLK_COPY */
+
+#define nvme_copy_in	NULL
+
+static inline void nvme_init_copy(struct nvme_ctrl *ctrl,
+				  const struct nvme_id_ctrl *id)
+{
+}
+
+static inline void nvme_free_copy(struct nvme_ctrl *ctrl)
+{
+}
+
+static inline void nvme_config_copy(struct nvme_ns *ns,
+				    const struct nvme_id_ns *id,
+				    struct queue_limits *lim)
+{
+}
+
+static inline void nvme_mpath_config_copy(struct nvme_ns_head *head,
+					  struct queue_limits *lim)
+{
+}
+
+static inline blk_status_t nvme_setup_copy(struct nvme_ns *ns,
+					   struct request *req,
+					   struct nvme_command *cmnd)
+{
+	return BLK_STS_NOTSUPP;
+}
+
+static inline void nvme_cleanup_copy(struct request *req)
+{
+}
+
+static inline blk_status_t nvme_copy_status(struct request *req,
+					    blk_status_t status)
+{
+	return status;
+}
+
+static inline void nvme_init_copy_debug(void)
+{
+}
+
+static inline void nvme_exit_copy_debug(void)
+{
+}
+
+#endif /* CONFIG_BLK_COPY */
+
+#endif /* _NVME_HOST_COPY_H */
