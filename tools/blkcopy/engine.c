@@ -250,6 +250,16 @@ static int copy_all(struct job *job, struct call *call, void **buf)
 	return 0;
 }
 
+/* What a real copy would come to; 0 or the exit status */
+static int judge_dry_run(const struct job *job)
+{
+	if (!job->opt->no_emulation || job->offloaded == job->total)
+		return 0;
+	return complain(EXIT_NOTSUPP,
+			"%s: the devices would copy %llu of %llu bytes, --no-emulation forbids the rest",
+			job->dst.path, job->offloaded, job->total);
+}
+
 /**
  * engine_copy - copy all ranges of a job
  * @job: planned, with open devices; gets the results
@@ -276,6 +286,8 @@ int engine_copy(struct job *job)
 		rc = complain(EXIT_FAILURE, "%s: cannot flush: %s",
 			      job->dst.path, strerror(errno));
 	}
+	if (!rc && job->opt->dry_run)
+		rc = judge_dry_run(job);
 	job->seconds = now_seconds() - start;
 	progress_end();
 	free(buf);
