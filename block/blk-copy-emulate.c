@@ -253,7 +253,10 @@ static void blk_copy_unit_start(struct blk_copy_unit *unit,
 	blk_copy_unit_read(unit);
 }
 
-/* The next piece of a copy that nobody works on */
+/*
+ * The next piece of a copy that nobody works on.  Holes between the slices that
+ * devices have done are widened to blocks that both ends can take.
+ */
 static struct blk_copy_chunk *
 blk_copy_next_hole(struct blk_copy *copy, u32 *off, u32 *len)
 {
@@ -265,8 +268,12 @@ blk_copy_next_hole(struct blk_copy *copy, u32 *off, u32 *len)
 		    blk_copy_chunk_stopped(chunk))
 			continue;
 		if (blk_copy_map_next_hole(&chunk->token.done, chunk->emu_next,
-					   chunk->step, off, len))
+					   chunk->step, off, len)) {
+			*len = round_up(*off + *len, copy->granule);
+			*off = round_down(*off, copy->granule);
+			*len -= *off;
 			return chunk;
+		}
 	}
 	return NULL;
 }

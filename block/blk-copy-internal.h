@@ -174,7 +174,7 @@ int blk_ioctl_copy(struct file *file, void __user *argp);
 
 /* blk-copy-sysfs.c */
 extern const struct attribute_group blk_copy_disk_attr_group;
-#define BLK_COPY_DISK_ATTR_GROUP	&blk_copy_disk_attr_group,
+#define BLK_COPY_DISK_ATTR_GROUP	(&blk_copy_disk_attr_group)
 
 static inline void blk_copy_stat_add(struct gendisk *disk,
 				     enum blk_copy_stat_item item, u64 n)
@@ -231,7 +231,7 @@ static inline void blk_copy_default_limits(struct queue_limits *lim)
 
 #else /* CONFIG_BLK_COPY */
 
-#define BLK_COPY_DISK_ATTR_GROUP
+#define BLK_COPY_DISK_ATTR_GROUP	NULL
 
 static inline blk_status_t blk_copy_check_bio(struct request_queue *q,
 					      struct bio *bio)

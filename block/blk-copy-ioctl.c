@@ -178,9 +178,10 @@ static int blk_copy_clean_source(const struct blk_copy_call *call,
 	for (i = 0; i < nr_segs; i++) {
 		const struct blk_copy_segment *seg = &call->segs[i];
 		loff_t start = (loff_t)seg->sector << SECTOR_SHIFT;
+		loff_t end = start + ((loff_t)seg->nr_sects << SECTOR_SHIFT);
 
 		err = filemap_write_and_wait_range(call->src->bd_mapping, start,
-			start + ((loff_t)seg->nr_sects << SECTOR_SHIFT) - 1);
+						   end - 1);
 		if (err)
 			return err;
 	}

@@ -55,14 +55,14 @@ u32 blk_copy_split_bytes(const struct blk_copy_token *token, u32 off, u32 len,
 	u64 max_bytes = (u64)lim->copy.max_sectors << SECTOR_SHIFT;
 	u32 lbs = lim->logical_block_size;
 	u32 bytes = min_t(u64, len, max_bytes);
-	unsigned int layer;
+	unsigned int i;
 
 	if (!bytes)
 		return len;
-	for (layer = 0; layer < token->nr_layers; layer++)
-		if (blk_copy_token_find(token, layer, off))
-			bytes = min(bytes, blk_copy_split_layer(token, layer,
-						off, bytes, &lim->copy, lbs));
+	for (i = 0; i < token->nr_layers; i++)
+		if (blk_copy_token_find(token, i, off))
+			bytes = blk_copy_split_layer(token, i, off, bytes,
+						     &lim->copy, lbs);
 	if (bytes == len)
 		return len;
 	return min(max(round_down(bytes, lbs), lbs), len);

@@ -58,13 +58,20 @@ QUEUE_RO_ENTRY(queue_copy_max_segment_bytes, "copy_max_segment_bytes");
 QUEUE_RO_ENTRY(queue_copy_opt_bytes, "copy_opt_bytes");
 QUEUE_RO_ENTRY(queue_copy_domain, "copy_domain");
 
-#define BLK_COPY_QUEUE_ATTRS				\
-	&queue_copy_max_hw_bytes_entry.attr,		\
-	&queue_copy_max_bytes_entry.attr,		\
-	&queue_copy_max_segments_entry.attr,		\
-	&queue_copy_max_segment_bytes_entry.attr,	\
-	&queue_copy_opt_bytes_entry.attr,		\
+#endif /* CONFIG_BLK_COPY */
+
+static struct attribute *queue_copy_attrs[] = {
+#ifdef CONFIG_BLK_COPY
+	&queue_copy_max_hw_bytes_entry.attr,
+	&queue_copy_max_bytes_entry.attr,
+	&queue_copy_max_segments_entry.attr,
+	&queue_copy_max_segment_bytes_entry.attr,
+	&queue_copy_opt_bytes_entry.attr,
 	&queue_copy_domain_entry.attr,
-#else
-#define BLK_COPY_QUEUE_ATTRS
 #endif
+	NULL,
+};
+
+static const struct attribute_group queue_copy_attr_group = {
+	.attrs	= queue_copy_attrs,
+};

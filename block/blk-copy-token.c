@@ -713,8 +713,9 @@ void blk_copy_range_start(struct blk_copy_range_iter *iter,
  * @max_range_bytes: longest range that the destination takes, as given there
  */
 void blk_copy_range_iter_init(struct blk_copy_range_iter *iter,
-		const struct bio *bio, const struct blk_copy_hold *hold,
-		u32 max_range_bytes)
+			      const struct bio *bio,
+			      const struct blk_copy_hold *hold,
+			      u32 max_range_bytes)
 {
 	blk_copy_range_start(iter, hold->token, hold->layer,
 			     bio_copy_offset(bio), bio->bi_iter.bi_size,
@@ -808,8 +809,9 @@ static bool blk_copy_entry_usable(const struct blk_copy_entry *e,
  * come from one source, which is the leaf itself (own) or one in its reach.
  */
 static bool blk_copy_layer_usable(const struct blk_copy_token *token, u8 layer,
-		const struct bio *bio, const struct blk_copy_leaf_ops *ops,
-		void *leaf, bool own, u32 *pins)
+				  const struct bio *bio,
+				  const struct blk_copy_leaf_ops *ops,
+				  void *leaf, bool own, u32 *pins)
 {
 	u32 off = bio_copy_offset(bio), end = off + bio->bi_iter.bi_size;
 	const struct blk_copy_entry *e, *first = NULL;
@@ -875,8 +877,8 @@ static void blk_copy_mark_done(struct blk_copy_token *token,
  * Return: BLK_STS_OK with @hold taken, or BLK_STS_NOTSUPP with @hold empty.
  */
 blk_status_t blk_copy_out_begin(struct bio *bio,
-		const struct blk_copy_leaf_ops *ops, void *leaf,
-		u32 max_range_bytes, struct blk_copy_hold *hold)
+				const struct blk_copy_leaf_ops *ops, void *leaf,
+				u32 max_range_bytes, struct blk_copy_hold *hold)
 {
 	struct blk_copy_token *token = bio_copy_token(bio);
 	unsigned int i;

@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "blk.h"
@@ -29,9 +30,9 @@
 /* Chunks of one copy that are in flight together */
 #define BLK_COPY_WINDOW			4
 /* Bytes of a chunk unless larger commands are allowed, and where throttled */
-#define BLK_COPY_CHUNK_BYTES		(16U << 20)
-#define BLK_COPY_CHUNK_BYTES_THROTTLED	(2U << 20)
-#define BLK_COPY_CHUNK_BYTES_MAX	(1U << 30)
+#define BLK_COPY_CHUNK_BYTES		SZ_16M
+#define BLK_COPY_CHUNK_BYTES_THROTTLED	SZ_2M
+#define BLK_COPY_CHUNK_BYTES_MAX	SZ_1G
 /* A stale token is filled again this often; more where nobody emulates */
 #define BLK_COPY_STALE_RETRIES		1
 #define BLK_COPY_STALE_RETRIES_FORBIDDEN 4
@@ -388,9 +389,14 @@ static void blk_copy_chunk_in_done(struct blk_copy_chunk *chunk)
  */
 static bool blk_copy_chunk_proven(const struct blk_copy_chunk *chunk)
 {
-	return chunk->status == BLK_STS_OK &&
-		(test_bit(BLK_COPY_TOKEN_WHOLE_ONLY, &chunk->token.flags) ||
-		 chunk->token.done.bytes == chunk->step);
+	const struct blk_copy_map *done = &chunk->token.done;
+
+	if (chunk->status != BLK_STS_OK)
+		return false;
+	/* A map that is full still has the sum, if no piece came twice. */
+	return test_bit(BLK_COPY_TOKEN_WHOLE_ONLY, &chunk->token.flags) ||
+		blk_copy_map_prefix(done) == chunk->step ||
+		(done->lost && done->bytes == chunk->step);
 }
 
 static void blk_copy_chunk_out_done(struct blk_copy_chunk *chunk)
@@ -605,13 +611,14 @@ static bool blk_copy_end_emulation(struct blk_copy *copy)
 {
 	struct blk_copy_chunk *chunk;
 	bool progress = false;
+	int error;
 
 	list_for_each_entry(chunk, &copy->chunks, entry) {
 		if (chunk->state != BLK_COPY_CHUNK_EMULATE || chunk->units)
 			continue;
-		if (chunk->emu_status != BLK_STS_OK)
-			blk_copy_chunk_fail(chunk,
-				blk_status_to_errno(chunk->emu_status));
+		error = blk_status_to_errno(chunk->emu_status);
+		if (error)
+			blk_copy_chunk_fail(chunk, error);
 		else if (blk_copy_map_prefix(&chunk->done) == chunk->step)
 			blk_copy_chunk_settle(chunk);
 		else if (blk_copy_chunk_stopped(chunk))
