@@ -18,6 +18,7 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mempool.h>
+#include <linux/sizes.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -29,7 +30,7 @@ struct blk_copy_token;
  */
 
 /* Upper bound of a token: offset + length must fit the 32 bit of bvec_iter */
-#define BLK_COPY_TOKEN_MAX_BYTES	(1U << 31)
+#define BLK_COPY_TOKEN_MAX_BYTES	SZ_2G
 /* References in one token; 64 KiB stripes use 16 per MiB */
 #define BLK_COPY_TOKEN_ENTRIES		256
 /* Alternative fillings: one per mirror leg */
@@ -125,7 +126,7 @@ struct blk_copy_entry {
  */
 struct blk_copy_pin {
 	struct kref		ref;
-	spinlock_t		lock;
+	spinlock_t		lock;	/* gen and busy */
 	u64			gen;
 	unsigned int		busy;
 	wait_queue_head_t	wait;
@@ -175,7 +176,7 @@ enum {
  * @done:	slices that a leaf reported as copied
  */
 struct blk_copy_token {
-	spinlock_t		lock;
+	spinlock_t		lock;	/* see above */
 	unsigned long		flags;
 	u32			len;
 	unsigned short		nr_entries;
@@ -230,13 +231,13 @@ struct blk_copy_range_iter {
  */
 
 /* Fail with -EOPNOTSUPP instead of reading and writing */
-#define BLK_COPY_NO_EMULATION	(1U << 0)
+#define BLK_COPY_NO_EMULATION	BIT(0)
 /* A fatal signal ends the copy early (only blkdev_issue_copy()) */
-#define BLK_COPY_KILLABLE	(1U << 1)
+#define BLK_COPY_KILLABLE	BIT(1)
 /* Copy nothing, report in bytes_offloaded what the devices would do */
-#define BLK_COPY_DRY_RUN	(1U << 2)
+#define BLK_COPY_DRY_RUN	BIT(2)
 /* Read and write even where the device could do it */
-#define BLK_COPY_NO_OFFLOAD	(1U << 3)
+#define BLK_COPY_NO_OFFLOAD	BIT(3)
 
 /**
  * struct blk_copy_segment - one contiguous piece of the source of a copy
@@ -364,12 +365,13 @@ u64 blk_copy_domain(const char *kind, const void *id, size_t len);
 void blk_copy_in_end(struct bio *bio, const struct blk_copy_leaf_ops *ops,
 		     void *leaf, u32 max_range_bytes);
 blk_status_t blk_copy_out_begin(struct bio *bio,
-		const struct blk_copy_leaf_ops *ops, void *leaf,
-		u32 max_range_bytes, struct blk_copy_hold *hold);
+				const struct blk_copy_leaf_ops *ops, void *leaf,
+				u32 max_range_bytes, struct blk_copy_hold *hold);
 void blk_copy_out_end(struct bio *bio, struct blk_copy_hold *hold, bool success);
 void blk_copy_range_iter_init(struct blk_copy_range_iter *iter,
-		const struct bio *bio, const struct blk_copy_hold *hold,
-		u32 max_range_bytes);
+			      const struct bio *bio,
+			      const struct blk_copy_hold *hold,
+			      u32 max_range_bytes);
 bool blk_copy_range_iter_next(struct blk_copy_range_iter *iter);
 
 /**
