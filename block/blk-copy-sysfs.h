@@ -7,17 +7,30 @@
  */
 #ifdef CONFIG_BLK_COPY
 
-#define BLK_COPY_SHOW_BYTES(_name, _field)				\
-static ssize_t queue_##_name##_show(struct gendisk *disk, char *page)	\
-{									\
-	return sysfs_emit(page, "%llu\n",				\
-		(u64)disk->queue->limits.copy._field << SECTOR_SHIFT);	\
+static ssize_t queue_copy_show(unsigned int sectors, char *page)
+{
+	return sysfs_emit(page, "%llu\n", (u64)sectors << SECTOR_SHIFT);
 }
 
-BLK_COPY_SHOW_BYTES(copy_max_hw_bytes, max_hw_sectors)
-BLK_COPY_SHOW_BYTES(copy_max_bytes, max_sectors)
-BLK_COPY_SHOW_BYTES(copy_max_segment_bytes, max_segment_sectors)
-BLK_COPY_SHOW_BYTES(copy_opt_bytes, opt_sectors)
+static ssize_t queue_copy_max_hw_bytes_show(struct gendisk *disk, char *page)
+{
+	return queue_copy_show(disk->queue->limits.copy.max_hw_sectors, page);
+}
+
+static ssize_t queue_copy_max_bytes_show(struct gendisk *disk, char *page)
+{
+	return queue_copy_show(disk->queue->limits.copy.max_sectors, page);
+}
+
+static ssize_t queue_copy_max_segment_bytes_show(struct gendisk *disk, char *page)
+{
+	return queue_copy_show(disk->queue->limits.copy.max_segment_sectors, page);
+}
+
+static ssize_t queue_copy_opt_bytes_show(struct gendisk *disk, char *page)
+{
+	return queue_copy_show(disk->queue->limits.copy.opt_sectors, page);
+}
 
 static ssize_t queue_copy_max_segments_show(struct gendisk *disk, char *page)
 {

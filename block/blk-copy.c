@@ -47,6 +47,9 @@
 
 static struct blk_copy_set blk_copy_front_set;
 
+static_assert(sizeof(struct bio) <= BLK_COPY_BIO_BYTES,
+	      "struct bio must not grow for copy offload");
+
 /* -------------------------------------------------- hooks of the core */
 
 /* The part of the gate that does not depend on the queue */
