@@ -11,8 +11,10 @@
 #define O_RDONLY	0
 #define O_WRONLY	1
 #define O_RDWR		2
+#define O_ACCMODE	3
 #define O_EXCL		0200
 #define O_LARGEFILE	0100000
+#define O_PATH		010000000
 
 #define PROT_NONE	0
 #define PROT_READ	1
@@ -62,6 +64,11 @@ static int pipe(int *fds)
 static long write(int fd, const void *from, size_t len)
 {
 	return sys6(4, fd, (long)from, len, 0, 0, 0);
+}
+
+static long read(int fd, void *to, size_t len)
+{
+	return sys6(3, fd, (long)to, len, 0, 0, 0);
 }
 
 static int ioctl(int fd, unsigned long cmd, void *arg)

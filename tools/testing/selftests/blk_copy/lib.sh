@@ -23,7 +23,6 @@
 # Programs: rawcopy, rawcopy32 and pattern print their usage without arguments.
 
 set -u
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TMP=$(mktemp -d /tmp/blk_copy.XXXXXX)
 KTAP_N=0
 KTAP_FAILED=0
@@ -108,7 +107,7 @@ prove()
 		return 0
 	fi
 	KTAP_N=$((KTAP_N + 1))
-	rm -f "$TMP/skip"
+	rm -f "$TMP/skip" "$TMP/cases"
 	echo "blk_copy: test $KTAP_N: $name" >/dev/kmsg 2>/dev/null
 	(run_test "$@") >"$TMP/log" 2>&1 </dev/null
 	rc=$?
@@ -150,6 +149,23 @@ want()
 		echo "  printed '$have', should be '$expected'"
 		return 1
 	}
+}
+
+# add_case "OUTPUT" ARGS...: a rawcopy call, to be made by run_cases together with
+# the others: starting a program takes longer than what it does.
+add_case()
+{
+	local expected=$1
+
+	shift
+	echo "$expected|$*" >>"$TMP/cases"
+}
+
+# run_cases [PROGRAM]: and forget them.
+run_cases()
+{
+	mv "$TMP/cases" "$TMP/running"
+	"${1:-rawcopy}" -t <"$TMP/running"
 }
 
 # fails COMMAND...: a command that must not succeed.
@@ -227,6 +243,14 @@ make_null()
 	done
 	echo 1 >"$NULLB/$name/power"
 	wait_for test -b "/dev/$name"
+}
+
+# add_partition DISK NUMBER OFFSET LENGTH: DISKpNUMBER, in the kernel only.
+add_partition()
+{
+	partition add "$@"
+	defer partition del "$1" "$2"
+	wait_for test -b "${1}p$2"
 }
 
 drop_dm()

@@ -24,26 +24,38 @@ static const char usage[] =
 "	RANGE: OFFSET:LENGTH, or OFFSET:LENGTH*COUNT+STRIDE for COUNT of them\n"
 "  -s PATH	the source; without it src_fd is -1\n"
 "  -S FD		src_fd, literally; -S pipe: the reading end of a pipe\n"
-"  -m MODE	how DST is opened: r, w, rw (default), x (rw and O_EXCL)\n"
-"  -M MODE	how the source is opened: r (default), w, rw, x\n"
+"  -m MODE	how DST is opened: r, w, rw (default), x (rw and O_EXCL), 3 (for\n"
+"		ioctls only), path (O_PATH)\n"
+"  -M MODE	how the source is opened; r is the default\n"
 "  -f FLAGS	letters n (no emulation), d (dry run), or a number\n"
 "  -r N -1 N -2 N	reserved0, reserved[0], reserved[1]\n"
 "  -n N		nr_ranges, other than the ranges given\n"
 "  -p WHERE	ranges: null, bad, kernel, or edge (the last one is unmapped)\n"
 "  -a WHERE	the argument: null, bad, kernel, ro (read-only memory), edge\n"
 "  -c N		number of the ioctl\n"
-"  -i		print the size, the number and the offsets of the interface\n"
 "\n"
 "Prints ERROR BYTES_COPIED BYTES_OFFLOADED; ERROR is 0 or its name, - stands\n"
 "for a result that was not written.  Exit status 0, 1 for an ioctl that failed,\n"
-"2 for trouble before it.\n";
+"2 for trouble before it.\n"
+"\n"
+"rawcopy -t\n"
+"	one call per line of standard input, WANTED|OPTION... DST DOFF [RANGE...],\n"
+"	where WANTED is what it must print; prints those that print something\n"
+"	else.  Exit status 0 if there are none, else 1.\n"
+"rawcopy -i\n"
+"	print the size, the number and the offsets of the interface\n";
 
 #define NOT_WRITTEN	0xdeadbeefcafef00dULL
 #define PAGE		4096
 #define MAX_RANGES	8192
+#define MAX_WORDS	64
 
 static struct blk_copy_range ranges[MAX_RANGES];
 static unsigned int nr_ranges;
+
+static char input[1 << 20];
+static char output[8192];
+static unsigned int output_len;
 
 static struct options {
 	const char *src;
@@ -57,12 +69,26 @@ static struct options {
 	int nr_given;
 	u64 cmd;
 	u64 reserved[3];
-} opts = { .dst_mode = "rw", .src_mode = "r", .cmd = BLKCOPY };
+} opts;
+
+static const struct options no_options = {
+	.dst_mode = "rw", .src_mode = "r", .cmd = BLKCOPY,
+};
+
+static void flush(void)
+{
+	if (output_len && write(1, output, output_len) < 0)
+		_exit(2);
+	output_len = 0;
+}
 
 static void put(const char *s)
 {
-	if (write(1, s, strlen(s)) < 0)
-		_exit(2);
+	while (*s) {
+		if (output_len == sizeof(output))
+			flush();
+		output[output_len++] = *s++;
+	}
 }
 
 /* Decimal without division: 32-bit code has none for 64 bits. */
@@ -133,6 +159,7 @@ static void __attribute__((noreturn)) die(const char *what)
 	put(": ");
 	put_error(errno);
 	put("\n");
+	flush();
 	_exit(2);
 }
 
@@ -142,6 +169,7 @@ static void __attribute__((noreturn)) bad_usage(const char *what)
 	put(what);
 	put("'?\n");
 	put(usage);
+	flush();
 	_exit(2);
 }
 
@@ -180,6 +208,10 @@ static int open_as(const char *path, const char *mode)
 		flags = O_WRONLY;
 	else if (!strcmp(mode, "x"))
 		flags = O_RDWR | O_EXCL;
+	else if (!strcmp(mode, "3"))
+		flags = O_ACCMODE;
+	else if (!strcmp(mode, "path"))
+		flags = O_PATH;
 	else if (strcmp(mode, "rw"))
 		bad_usage(mode);
 	fd = open(path, flags);
@@ -188,13 +220,13 @@ static int open_as(const char *path, const char *mode)
 	return fd;
 }
 
-static int source_fd(void)
+/* What is opened for the source goes to fds, to be closed after the call. */
+static int source_fd(int *fds)
 {
 	const char *s = opts.src_fd;
-	int fds[2];
 
 	if (opts.src)
-		return open_as(opts.src, opts.src_mode);
+		return fds[0] = open_as(opts.src, opts.src_mode);
 	if (!s)
 		return -1;
 	if (!strcmp(s, "pipe")) {
@@ -330,46 +362,124 @@ static int call(const char *dst, const char *dst_offset)
 		.reserved = { opts.reserved[1], opts.reserved[2] },
 	};
 	struct blk_copy_arg *at;
-	int fd, ret, error;
+	int fd, ret, src[2] = { -1, -1 };
 
 	arg.ranges = (unsigned long)place(opts.range_at, ranges,
 					  nr_ranges * sizeof(ranges[0]),
 					  sizeof(ranges[0]));
 	fd = open_as(dst, opts.dst_mode);
-	arg.src_fd = source_fd();
+	arg.src_fd = source_fd(src);
 	at = place(opts.arg_at, &arg, sizeof(arg), 8);
 
 	ret = ioctl(fd, opts.cmd, at);
-	error = ret ? errno : 0;
-	put_error(error);
+	put_error(ret ? errno : 0);
 	if (!opts.arg_at || !strcmp(opts.arg_at, "ro")) {
 		put_result(at->bytes_copied);
 		put_result(at->bytes_offloaded);
 	}
-	put("\n");
 	if (ret > 0)
-		put("rawcopy: the ioctl returned a positive number\n");
+		put(" (the ioctl returned a positive number)");
 	close(fd);
+	close(src[0]);
+	close(src[1]);
 	return ret ? 1 : 0;
+}
+
+static int run(int nr_words, char **words)
+{
+	int i, first;
+
+	opts = no_options;
+	nr_ranges = 0;
+	for (i = 0; i < nr_words && words[i][0] == '-'; i += 2) {
+		if (i + 1 == nr_words || !words[i][1] || words[i][2])
+			bad_usage(words[i]);
+		parse_option(words[i][1], words[i + 1]);
+	}
+	first = i;
+	if (nr_words - first < 2)
+		bad_usage("missing");
+	for (i = first + 2; i < nr_words; i++)
+		add_ranges(words[i]);
+	return call(words[first], words[first + 1]);
+}
+
+/* Cut a text at a character; returns what follows it, or NULL. */
+static char *cut(char *text, char at)
+{
+	for (; *text; text++) {
+		if (*text == at) {
+			*text = 0;
+			return text + 1;
+		}
+	}
+	return NULL;
+}
+
+/* One line of -t; returns whether it did as wanted. */
+static int run_line(char *line)
+{
+	char *words[MAX_WORDS], *word = cut(line, '|'), *next;
+	int i, nr = 0;
+
+	if (!word)
+		bad_usage(line);
+	for (; word; word = next) {
+		next = cut(word, ' ');
+		if (*word && nr < MAX_WORDS)
+			words[nr++] = word;
+	}
+	output_len = 0;
+	run(nr, words);
+	output[output_len] = 0;
+	if (!strcmp(output, line)) {
+		output_len = 0;
+		return 1;
+	}
+	put(", should be ");
+	put(line);
+	put(":");
+	for (i = 0; i < nr; i++) {
+		put(" ");
+		put(words[i]);
+	}
+	put("\n");
+	flush();
+	return 0;
+}
+
+static int run_lines(void)
+{
+	char *line = input, *next;
+	unsigned int len = 0;
+	int bad = 0;
+	long got;
+
+	while ((got = read(0, input + len, sizeof(input) - 1 - len)) > 0)
+		len += got;
+	if (got < 0 || len == sizeof(input) - 1)
+		die("reading cases");
+	for (; line; line = next) {
+		next = cut(line, '\n');
+		if (*line)
+			bad |= !run_line(line);
+	}
+	return bad;
 }
 
 int main(int argc, char **argv)
 {
-	int i = 1, first;
+	int ret;
 
-	for (; i < argc && argv[i][0] == '-'; i += 2) {
-		if (!strcmp(argv[i], "-i")) {
-			show_interface();
-			return 0;
-		}
-		if (i + 1 == argc || !argv[i][1] || argv[i][2])
-			bad_usage(argv[i]);
-		parse_option(argv[i][1], argv[i + 1]);
+	if (argc == 2 && !strcmp(argv[1], "-i")) {
+		show_interface();
+		ret = 0;
+	} else if (argc == 2 && !strcmp(argv[1], "-t")) {
+		ret = run_lines();
+	} else {
+		ret = run(argc - 1, argv + 1);
+		put("\n");
 	}
-	first = i;
-	if (argc - first < 2)
-		bad_usage("missing");
-	for (i = first + 2; i < argc; i++)
-		add_ranges(argv[i]);
-	return call(argv[first], argv[first + 1]);
+	flush();
+	return ret;
 }

@@ -13,7 +13,7 @@
 
 typedef unsigned long long u64;
 
-static int spec_digit(char c)
+static inline int spec_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -25,7 +25,7 @@ static int spec_digit(char c)
 }
 
 /* A number; *s is moved behind it, or made NULL if there is none. */
-static u64 spec_number(const char **s)
+static inline u64 spec_number(const char **s)
 {
 	const char *p = *s;
 	unsigned int base = 10;
@@ -68,7 +68,7 @@ static u64 spec_number(const char **s)
 }
 
 /* The number behind a certain character; the whole fails if it is not there. */
-static u64 spec_after(const char **s, char c)
+static inline u64 spec_after(const char **s, char c)
 {
 	if (!*s || **s != c) {
 		*s = (void *)0;
@@ -86,7 +86,7 @@ struct spec_range {
 };
 
 /* Returns 0, or -1 if the word is no range. */
-static int spec_range(const char *s, struct spec_range *r)
+static inline int spec_range(const char *s, struct spec_range *r)
 {
 	r->count = 1;
 	r->stride = 0;

@@ -1,0 +1,462 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The interface: layout, 32-bit callers, and everything that must be refused.
+# What is refused copies nothing, says so, and leaves the destination alone.
+
+# shellcheck source=tools/testing/selftests/blk_copy/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+SIZE=$((16 << 20))
+
+# ----------------------------------------------------------------- layout
+
+same_layout()
+{
+	# size, number, offsets of src_fd, dst_offset, bytes_copied, reserved;
+	# size of a range
+	want "64 $((0xc0401281)) 12 16 32 48 16" "$1" -i
+}
+
+# Every kind of answer; no offset fits 32 bits.
+answers()
+{
+	local d0=/dev/d0 d1=/dev/d1
+
+	add_case "0 1048576 1048576" "$d0" 6G 5G:1M
+	add_case "0 524800 524800" -f n "$d0" 5000M 5G:512K 5G:512
+	add_case "0 4194304 4194304" "$d0" 7G 5G:4K*1024+8K
+	add_case "0 1048576 0" -s "$d0" "$d1" 5000M 5G:512K*2+512K
+	add_case "0 0 1048576" -f d "$d0" 6G 5G:1M
+	add_case "EOPNOTSUPP 0 0" -s "$d0" -f n "$d1" 0 5G:1M
+	add_case "EINVAL 0 0" "$d0" 8G 5G:1M
+	add_case "EINVAL 0 0" "$d0" 0 0xffffffff00000000:8G
+	add_case "EINVAL 0 0" "$d0" 5G 1G:1 2G:1M
+	add_case "EINVAL 0 0" -f 4 "$d0" 0 5G:1M
+	add_case "EINVAL 0 0" -r 1 "$d0" 0 5G:1M
+	add_case "EINVAL 0 0" -1 1 "$d0" 0 5G:1M
+	add_case "EINVAL 0 0" -2 0x100000000 "$d0" 0 5G:1M
+	add_case "EINVAL 0 0" -n 0 "$d0" 0 5G:1M
+	add_case "EINVAL 0 0" -n 1025 "$d0" 0 5G:1M
+	add_case "EFAULT 0 0" -p null "$d0" 0 5G:1M
+	add_case "EFAULT 0 0" -p edge "$d0" 0 5G:1M*3+2M
+	add_case "EFAULT" -a bad "$d0" 0 5G:1M
+	add_case "EFAULT" -a edge "$d0" 0 5G:1M
+	add_case "EFAULT - -" -a ro "$d0" 6G 5G:1M
+	add_case "EBADF 0 0" -m r "$d0" 0 5G:1M
+	add_case "EBADF 0 0" -m w "$d0" 0 5G:1M
+	add_case "EBADF 0 0" -S 99 "$d0" 0 5G:1M
+	add_case "EBADF 0 0" -S -2 "$d0" 0 5G:1M
+	add_case "ENOTBLK 0 0" -s /dev/zero "$d0" 0 5G:1M
+	add_case "ENOTTY - -" -c 0xc0401282 "$d0" 0 5G:1M
+}
+
+same_answers()
+{
+	local prog
+
+	make_null d0 size=8192
+	make_null d1 size=8192 max_copy_bytes=0
+	for prog in rawcopy rawcopy32; do
+		pattern fill -o 5G -l 2M /dev/d0 1
+		pattern fill -o 6G -l 2M /dev/d0 2
+		pattern fill -o 5000M -l 2M /dev/d1 2
+		answers
+		run_cases "$prog"
+		pattern check -o 6G -l 2M /dev/d0 2 @6G:1 5G:1M
+		pattern check -o 5000M -l 2M /dev/d1 2 @5000M:1 5G:1M
+	done
+}
+
+prove "the argument is 64 bytes and the number is 0xc0401281" same_layout rawcopy
+prove "a 32-bit program sees the same layout" same_layout rawcopy32
+prove "a 32-bit program gets the same answers and the same data" same_answers
+
+# -------------------------------------------------------------- bad ranges
+
+# refused ERROR ARGS...: whichever way it may copy.
+refused()
+{
+	local error=$1 flags
+
+	shift
+	for flags in 0 n d; do
+		add_case "$error 0 0" -f "$flags" "$@"
+	done
+}
+
+# on DEVICE TEST...: the cases of the tests, on a device of SIZE bytes.  No copy
+# is even counted, and no byte has changed.
+on()
+{
+	local test counted
+
+	DST=$1
+	LBS=$(blockdev --getss "$DST")
+	is "$(blockdev --getsize64 "$DST")" "$SIZE" "size"
+	pattern fill "$DST" 2
+	counted=$(copy_stat "$DST" copies failed)
+	shift
+	for test in "$@"; do
+		"$test"
+	done
+	run_cases
+	is "$(copy_stat "$DST" copies failed)" "$counted" "copy_stat copies, failed"
+	pattern check "$DST" 2
+}
+
+# on_null TEST...: with offload and without.
+on_null()
+{
+	make_null d0 size=16
+	on /dev/d0 "$@"
+	queue /dev/d0 copy_max_bytes 0
+	on /dev/d0 "$@"
+}
+
+misaligned()
+{
+	local odd
+
+	for odd in 1 $((LBS / 2)) $((LBS - 1)) $((LBS + 1)); do
+		refused EINVAL "$DST" 8M "$odd:$LBS"
+		refused EINVAL "$DST" 8M "0:$odd"
+		refused EINVAL "$DST" "$odd" "8M:$LBS"
+		refused EINVAL "$DST" 8M "0:$LBS" "1M:1M" "$odd:$LBS"
+		refused EINVAL "$DST" 8M "$odd:$LBS" "1M:1M" "0:$LBS"
+	done
+	# Their sum is aligned.
+	refused EINVAL "$DST" 8M "0:$((LBS / 2))" "1M:$((LBS / 2))"
+}
+
+empty()
+{
+	refused EINVAL "$DST" 8M 0:0
+	refused EINVAL "$DST" 8M 0:0 1M:1M
+	refused EINVAL "$DST" 8M 0:1M 1M:0 2M:1M
+	refused EINVAL "$DST" 8M 0:1M 1M:0
+	refused EINVAL "$DST" "$SIZE" 0:0
+}
+
+past_the_end()
+{
+	refused EINVAL "$DST" 0 "$((SIZE - LBS)):$((2 * LBS))"
+	refused EINVAL "$DST" 0 "$SIZE:$LBS"
+	refused EINVAL "$DST" 0 "$((SIZE + LBS)):$LBS"
+	refused EINVAL "$DST" 0 8T:1M
+	refused EINVAL "$DST" 0 1M:1M "$((SIZE - LBS)):$((2 * LBS))" 2M:1M
+	refused EINVAL "$DST" $((SIZE - LBS)) "0:$((2 * LBS))"
+	# No range alone is too long for the place, their sum is.
+	refused EINVAL "$DST" $((SIZE - LBS)) "0:$LBS" "1M:$LBS"
+	refused EINVAL "$DST" "$SIZE" "0:$LBS"
+	refused EINVAL "$DST" 8T "0:$LBS"
+}
+
+overflow()
+{
+	refused EINVAL "$DST" 0 0xfffffffffffff000:4K
+	refused EINVAL "$DST" 0 0xfffffffffffff000:1M
+	refused EINVAL "$DST" 0 "1M:$LBS" 0xfffffffffffff000:1M
+	refused EINVAL "$DST" 0 1M:0xfffffffffff00000
+	refused EINVAL "$DST" 0 1M:0xfffffffffffff000
+	refused EINVAL "$DST" 0xfffffffffffff000 1M:4K
+	refused EINVAL "$DST" 0xfffffffffffff000 1M:1M
+	refused EINVAL "$DST" 0 0x8000000000000000:1M
+	refused EINVAL "$DST" 0x8000000000000000 1M:1M
+	refused EINVAL "$DST" 0 0x7ffffffffffff000:4K
+}
+
+overlap()
+{
+	refused EINVAL "$DST" 0 0:1M
+	refused EINVAL "$DST" 4M 4M:1M
+	refused EINVAL "$DST" 4M "$((5 * 1048576 - LBS)):1M"
+	refused EINVAL "$DST" 4M "$((3 * 1048576 + LBS)):1M"
+	refused EINVAL "$DST" 4M 3M:3M
+	refused EINVAL "$DST" 4M "4M:$LBS"
+	# Any element of a gather counts, against the whole of the destination.
+	refused EINVAL "$DST" 0 2M:1M 8M:1M 12M:1M
+	refused EINVAL "$DST" 0 8M:1M 2M:1M 12M:1M
+	refused EINVAL "$DST" 0 8M:1M 12M:1M 2M:1M
+	refused EINVAL "$DST" 8M 4M:4K*1000+8K
+}
+
+BAD_RANGES=(misaligned empty past_the_end overflow overlap)
+
+for T in "${BAD_RANGES[@]}"; do
+	prove "ranges on null_blk: $T" on_null "$T"
+done
+prove "ranges on 4096-byte sectors: ${BAD_RANGES[*]}" on /dev/vm/4k "${BAD_RANGES[@]}"
+prove "ranges on a SCSI disk: ${BAD_RANGES[*]}" on /dev/vm/sda "${BAD_RANGES[@]}"
+
+# The lengths add up to 2^64 + 1 MiB: who does not look copies 1 MiB.
+sum_overflow()
+{
+	make_null huge size=$(((1 << 34) + 1))
+	make_null d0 size=16
+	pattern fill /dev/d0 2
+	refused EINVAL -s /dev/huge /dev/d0 0 "0:0x40000000000000*1023+0" 0:0x40000000100000
+	run_cases
+	pattern check /dev/d0 2
+}
+
+# Neighbours do not overlap: the check must not be too strict either.
+adjacent()
+{
+	make_null d0 size=16
+	pattern fill /dev/d0 2
+	want "0 1048576 1048576" rawcopy -f n /dev/d0 4M 3M:1M
+	want "0 1048576 1048576" rawcopy -f n /dev/d0 3M 5M:1M
+	pattern check /dev/d0 2 @4M:2 3M:1M @3M:2 5M:1M
+}
+
+partition_overlap()
+{
+	make_null d0 size=16
+	pattern fill /dev/d0 2
+	add_partition /dev/d0 1 1M 4M
+	add_partition /dev/d0 2 8M 4M
+	refused EINVAL -s /dev/d0p1 /dev/d0 1M 0:1M
+	refused EINVAL -s /dev/d0p1 /dev/d0 512 0:1M
+	refused EINVAL -s /dev/d0p1 /dev/d0 2096640 0:1M
+	refused EINVAL -s /dev/d0 /dev/d0p1 0 1M:512
+	refused EINVAL -s /dev/d0 /dev/d0p2 1M 8M:512 9M:512 10M:512
+	refused EINVAL /dev/d0p1 1M 0:1536K
+	# The end of the partition is the end, not that of the disk.
+	refused EINVAL /dev/d0p1 0 4M:512
+	refused EINVAL /dev/d0p1 4M 0:512
+	refused EINVAL -s /dev/d0p2 /dev/d0p1 3M 0:2M
+	run_cases
+	pattern check /dev/d0 2
+	want "0 1048576 1048576" rawcopy -f n -s /dev/d0p1 /dev/d0p2 2M 3M:1M
+	want "0 1048576 1048576" rawcopy -f n -s /dev/d0p1 /dev/d0 0 0:1M
+	want "0 1048576 1048576" rawcopy -f n -s /dev/d0 /dev/d0p1 3M 15M:1M
+	pattern check /dev/d0 2 @10M:2 4M:1M @0:2 1M:1M @4M:2 15M:1M
+}
+
+two_nodes()
+{
+	make_null d0 size=16
+	pattern fill /dev/d0 2
+	mknod "$TMP/other" b "$(stat -c %Hr /dev/d0)" "$(stat -c %Lr /dev/d0)"
+	defer rm "$TMP/other"
+	refused EINVAL -s "$TMP/other" /dev/d0 0 512K:1M
+	refused EINVAL -s /dev/d0 "$TMP/other" 0 512K:1M
+	run_cases
+	pattern check /dev/d0 2
+	want "0 1048576 1048576" rawcopy -f n -s "$TMP/other" /dev/d0 0 1M:1M
+	pattern check /dev/d0 2 @0:2 1M:1M
+}
+
+prove "lengths whose sum overflows are refused" sum_overflow
+prove "source and destination may be neighbours" adjacent
+prove "overlap is seen between partition and disk" partition_overlap
+prove "overlap is seen through two device nodes" two_nodes
+
+# ------------------------------------------------- bad fields and pointers
+
+unknown_flags()
+{
+	local flags
+
+	for flags in 4 5 7 8 0x100 0x40000000 0x80000000 0xffffffff; do
+		add_case "EINVAL 0 0" -f "$flags" "$DST" 0 1M:1M
+	done
+}
+
+reserved()
+{
+	local word value
+
+	for word in -r -1 -2; do
+		for value in 1 0x80000000; do
+			refused EINVAL "$word" "$value" "$DST" 0 1M:1M
+		done
+	done
+	for word in -1 -2; do
+		refused EINVAL "$word" 0x8000000000000000 "$DST" 0 1M:1M
+	done
+}
+
+nr_ranges()
+{
+	refused EINVAL -n 0 "$DST" 0 1M:1M
+	refused EINVAL -n 0 -p null "$DST" 0 1M:1M
+	refused EINVAL "$DST" 0 "8M:512*1025+4K"
+	refused EINVAL -n 0x80000000 "$DST" 0 8M:512
+	refused EINVAL -n 0xffffffff "$DST" 0 8M:512
+	# 1024 is the most: it is not the number that is wrong here.
+	refused EFAULT -n 1024 -p bad "$DST" 0 8M:512
+}
+
+ranges_pointer()
+{
+	local where
+
+	for where in null bad kernel; do
+		refused EFAULT -p "$where" "$DST" 0 1M:1M
+	done
+	refused EFAULT -p edge "$DST" 0 1M:512*2+1K
+	refused EFAULT -p edge "$DST" 0 1M:512*1024+1K
+}
+
+arg_pointer()
+{
+	local where flags
+
+	for where in null bad kernel edge; do
+		for flags in 0 n d; do
+			add_case EFAULT -f "$flags" -a "$where" "$DST" 0 1M:1M
+		done
+	done
+}
+
+other_numbers()
+{
+	local cmd
+
+	# Next number; another size; only read, only write; no direction.
+	for cmd in 0xc0401282 0xc0201281 0xc0481281 0x80401281 0x40401281 0x1281; do
+		add_case "ENOTTY - -" -c "$cmd" "$DST" 0 1M:1M
+	done
+}
+
+prove "unknown flags are refused" on_null unknown_flags
+prove "reserved fields must be 0" on_null reserved
+prove "0 and more than 1024 ranges are refused" on_null nr_ranges
+prove "bad pointers to ranges give EFAULT" on_null ranges_pointer
+prove "bad pointers to the argument give EFAULT" on_null arg_pointer
+prove "other ioctl numbers give ENOTTY" on_null other_numbers
+
+# The copy is made, only the report of it gets lost.
+readonly_arg()
+{
+	make_null d0 size=16
+	pattern fill /dev/d0 2
+	want "EFAULT - -" rawcopy -a ro /dev/d0 0 1M:1M
+	pattern check /dev/d0 2 @0:2 1M:1M
+}
+
+prove "results that cannot be written back give EFAULT" readonly_arg
+
+# --------------------------------------------------------------- bad files
+
+wrong_source()
+{
+	truncate -s 16M "$TMP/file"
+	refused ENOTBLK -s "$TMP/file" "$DST" 0 1M:1M
+	refused ENOTBLK -s /dev/zero "$DST" 0 1M:1M
+	refused ENOTBLK -s /dev/null "$DST" 0 1M:1M
+	refused ENOTBLK -s "$TMP" "$DST" 0 1M:1M
+	refused ENOTBLK -S pipe "$DST" 0 1M:1M
+	refused EBADF -S 99 "$DST" 0 1M:1M
+	refused EBADF -S 0x7fffffff "$DST" 0 1M:1M
+	refused EBADF -S -2 "$DST" 0 1M:1M
+	refused EBADF -S 0x80000000 "$DST" 0 1M:1M
+	refused EBADF -M path -s "$DST" "$DST" 0 1M:1M
+}
+
+wrong_destination()
+{
+	truncate -s 16M "$TMP/file"
+	add_case "ENOTTY - -" -s "$DST" "$TMP/file" 0 1M:1M
+	add_case "ENOTTY - -" -s "$DST" /dev/null 0 1M:1M
+	add_case "ENOTTY - -" -m r -s "$DST" "$TMP" 0 1M:1M
+	add_case "EBADF - -" -m path -s "$DST" "$DST" 0 1M:1M
+}
+
+wrong_mode()
+{
+	refused EBADF -M w -s "$DST" "$DST" 0 1M:1M
+	refused EBADF -m r -s "$DST" "$DST" 0 1M:1M
+	refused EBADF -m r "$DST" 0 1M:1M
+	refused EBADF -m w "$DST" 0 1M:1M
+	# Open for ioctls only, neither for reading nor for writing.
+	refused EBADF -m 3 -s "$DST" "$DST" 0 1M:1M
+	refused EBADF -M 3 -s "$DST" "$DST" 0 1M:1M
+}
+
+right_mode()
+{
+	make_null d0 size=16
+	pattern fill /dev/d0 2
+	want "0 1048576 1048576" rawcopy -f n -m w -M r -s /dev/d0 /dev/d0 0 1M:1M
+	want "0 1048576 1048576" rawcopy -f n -m w -M rw -s /dev/d0 /dev/d0 2M 1M:1M
+	want "0 1048576 1048576" rawcopy -f n -m rw /dev/d0 3M 1M:1M
+	pattern check /dev/d0 2 @0:2 1M:1M @2M:2 1M:1M @3M:2 1M:1M
+}
+
+read_only()
+{
+	make_null d0 size=16
+	make_null d1 size=16
+	pattern fill /dev/d0 2
+	blockdev --setro /dev/d0
+	refused EPERM /dev/d0 0 1M:1M
+	refused EPERM -s /dev/d1 /dev/d0 0 1M:1M
+	run_cases
+	pattern check /dev/d0 2
+	# It may well be the source.
+	pattern fill /dev/d1 3
+	want "0 1048576 0" rawcopy -s /dev/d0 /dev/d1 0 1M:1M
+	pattern check /dev/d1 3 @0:2 1M:1M
+	blockdev --setrw /dev/d0
+	want "0 1048576 1048576" rawcopy /dev/d0 0 1M:1M
+}
+
+read_only_partition()
+{
+	make_null d0 size=16
+	pattern fill /dev/d0 2
+	add_partition /dev/d0 1 1M 4M
+	blockdev --setro /dev/d0p1
+	refused EPERM -s /dev/d0 /dev/d0p1 0 8M:1M
+	run_cases
+	pattern check /dev/d0 2
+}
+
+prove "a source that is no block device is refused" on_null wrong_source
+prove "a destination that is no block device is refused" on_null wrong_destination
+prove "the wrong open mode is refused" on_null wrong_mode
+prove "the right open mode is enough" right_mode
+prove "a read-only destination is refused" read_only
+prove "a read-only partition is refused" read_only_partition
+
+# As for BLKDISCARD: whoever wants to be sure opens with O_EXCL.
+claimed()
+{
+	make_null d0 size=16
+	pattern fill /dev/d0 2
+	make_dm claim "0 32768 linear /dev/d0 0"
+	want "rawcopy: /dev/d0: EBUSY" rawcopy -m x /dev/d0 0 1M:1M
+	pattern check /dev/d0 2
+	want "0 1048576 1048576" rawcopy -f n /dev/d0 0 1M:1M
+	pattern check /dev/d0 2 @0:2 1M:1M
+	dmsetup remove claim
+	want "0 1048576 1048576" rawcopy -f n -m x /dev/d0 0 2M:1M
+	pattern check /dev/d0 2 @0:2 2M:1M
+}
+
+mounted()
+{
+	make_null d0 size=32
+	mkfs.ext4 -q -F -b 4096 /dev/d0 4096
+	# Behind the file system.
+	pattern fill -o 16M /dev/d0 2
+	mkdir "$TMP/mnt"
+	defer rmdir "$TMP/mnt"
+	mount /dev/d0 "$TMP/mnt"
+	defer umount "$TMP/mnt"
+	want "rawcopy: /dev/d0: EBUSY" rawcopy -m x /dev/d0 20M 30M:1M
+	pattern check -o 16M /dev/d0 2
+	want "0 1048576 1048576" rawcopy -f n /dev/d0 20M 30M:1M
+	pattern check -o 16M /dev/d0 2 @20M:2 30M:1M
+	head -c 1M /dev/urandom >"$TMP/mnt/file"
+	sync "$TMP/mnt/file"
+	is "$(stat -c %s "$TMP/mnt/file")" 1048576
+}
+
+prove "a claimed destination is written, but O_EXCL refuses it" claimed
+prove "a mounted destination is written, but O_EXCL refuses it" mounted
+
+finish
