@@ -102,6 +102,12 @@ static bool nvme_copy_supported(struct nvme_ns *ns, const struct nvme_id_ns *id,
 		id->mssrl && id->mcl;
 }
 
+/* Blocks of a limit as sectors, as far as these can be expressed */
+static u32 nvme_copy_sectors(struct nvme_ns_head *head, u32 blocks)
+{
+	return min_t(u64, nvme_lba_to_sect(head, blocks), U32_MAX);
+}
+
 /**
  * nvme_config_copy - set the copy limits of a namespace
  * @ns:		namespace
@@ -113,7 +119,6 @@ void nvme_config_copy(struct nvme_ns *ns, const struct nvme_id_ns *id,
 {
 	u32 mssrl = le16_to_cpu(id->mssrl), mcl = le32_to_cpu(id->mcl);
 	u32 ranges = min_t(u32, id->msrc + 1, BLK_COPY_TOKEN_ENTRIES);
-	u64 max = BLK_COPY_TOKEN_MAX_BYTES >> SECTOR_SHIFT;
 	struct blk_copy_limits *copy = &lim->copy;
 
 	BUILD_BUG_ON(BLK_COPY_TOKEN_ENTRIES > NVME_COPY_MAX_RANGES);
@@ -124,10 +129,12 @@ void nvme_config_copy(struct nvme_ns *ns, const struct nvme_id_ns *id,
 
 	copy->domain = nvme_copy_domain(ns->head);
 	copy->max_segments = ranges;
-	copy->max_segment_sectors =
-		min(nvme_lba_to_sect(ns->head, mssrl), max);
-	copy->max_hw_sectors =
-		min(nvme_lba_to_sect(ns->head, min(mcl, mssrl * ranges)), max);
+	copy->max_segment_sectors = nvme_copy_sectors(ns->head, mssrl);
+	copy->max_hw_sectors = nvme_copy_sectors(ns->head,
+						 min(mcl, mssrl * ranges));
+	/* The administrator sees the multipath node, and sets the limit there. */
+	if (nvme_ns_head_multipath(ns->head) && !disk_live(ns->disk))
+		copy->max_user_sectors = UINT_MAX;
 }
 
 /**
