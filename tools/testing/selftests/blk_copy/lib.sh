@@ -274,19 +274,57 @@ sectors()
 
 # ---------------------------------------------------------------- counters
 
-# copy_stat DEVICE ITEM...: values of /sys/block/<disk>/copy_stat.
+# copy_stat DEVICE ITEM...: values of /sys/block/<disk>/copy_stat; leaf:ITEM is
+# the value of the leaf below.
 copy_stat()
 {
-	local disk item name value out=
+	local dev=$1 disk item name value out=
 
-	disk=$(disk_of "$1")
 	shift
 	for item in "$@"; do
+		case $item in
+		leaf:*) disk=$(leaf_of "$dev") ;;
+		*) disk=$(disk_of "$dev") ;;
+		esac
 		while read -r name value; do
-			[ "$name" != "$item" ] || out+=" $value"
+			[ "$name" != "${item#leaf:}" ] || out+=" $value"
 		done <"/sys/block/$disk/copy_stat"
 	done
 	echo "${out# }"
+}
+
+# leaf_of DEVICE: what executes its commands and counts them.  For a namespace of
+# NVMe that is the hidden disk of its (only) path.
+leaf_of()
+{
+	local disk path
+
+	disk=$(disk_of "$1")
+	for path in "/sys/block/${disk%n*}c"*"n${disk##*n}"; do
+		[[ $disk != nvme* || ! -d $path ]] || disk=${path##*/}
+	done
+	echo "$disk"
+}
+
+# before DEVICE ITEM...: remember these of copy_stat; "leaf:" before an item means
+# that of the device's leaf.  rose_by N... compares by how much they rose since.
+before()
+{
+	STAT_DEV=$1
+	shift
+	STAT_ITEMS=("$@")
+	read -ra STAT_BEFORE <<<"$(copy_stat "$STAT_DEV" "$@")"
+}
+
+rose_by()
+{
+	local have=() now i
+
+	read -ra now <<<"$(copy_stat "$STAT_DEV" "${STAT_ITEMS[@]}")"
+	for i in "${!now[@]}"; do
+		have+=($((now[i] - STAT_BEFORE[i])))
+	done
+	is "${have[*]}" "$*" "rise of ${STAT_ITEMS[*]}"
 }
 
 # queue DEVICE ATTRIBUTE [VALUE]: read or set what is below queue/.
