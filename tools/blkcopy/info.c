@@ -59,6 +59,7 @@ struct disk {
 	char	name[NAME_MAX + 1];
 	char	text[NR_FIELDS][128];	/* empty = the kernel does not say */
 	bool	has_copy;
+	bool	is_path;		/* of the disk in front of it */
 };
 
 static FILE *open_attr(const struct options *opt, const char *disk,
@@ -171,6 +172,19 @@ static int list_disks(const struct options *opt, struct disk **disks)
 	return found;
 }
 
+/* The multipath NVMe disk that nvme0c1n2 is a path of: nvme0n2 */
+static bool head_of(const char *name, char *head, size_t len)
+{
+	unsigned int subsys, ctrl, ns;
+	int end = 0;
+
+	if (sscanf(name, "nvme%uc%un%u%n", &subsys, &ctrl, &ns, &end) != 3 ||
+	    name[end])
+		return false;
+	snprintf(head, len, "nvme%un%u", subsys, ns);
+	return true;
+}
+
 /* The disk behind /dev/name, behind a partition, or of that name */
 static int find_disk(const struct options *opt, const char *arg, char *name)
 {
@@ -219,15 +233,18 @@ static void shorten(char *text)
 }
 
 static int add_line(const struct options *opt, struct libscols_table *tb,
-		    const struct disk *disk)
+		    const struct disk *disk, struct libscols_line **head)
 {
-	struct libscols_line *line = scols_table_new_line(tb, NULL);
+	struct libscols_line *line =
+		scols_table_new_line(tb, disk->is_path ? *head : NULL);
 	unsigned int i, col = 0;
 	char text[64];
 	int rc = 0;
 
 	if (!line)
 		return -ENOMEM;
+	if (!disk->is_path)
+		*head = line;
 	for (i = 0; i < NR_FIELDS && !rc; i++) {
 		const char *data = disk->text[i];
 
@@ -246,6 +263,7 @@ static int add_line(const struct options *opt, struct libscols_table *tb,
 static int print_table(const struct options *opt, const struct disk *disks,
 		       int nr)
 {
+	struct libscols_line *head = NULL;
 	struct libscols_table *tb;
 	unsigned int i;
 	int d, rc = -ENOMEM;
@@ -255,18 +273,18 @@ static int print_table(const struct options *opt, const struct disk *disks,
 	if (!tb)
 		goto out;
 	for (i = 0; i < NR_FIELDS; i++) {
-		bool left = fields[i].type == FIELD_NAME ||
-			    fields[i].type == FIELD_QUEUE_TEXT;
+		int flags = fields[i].type == FIELD_NAME ? SCOLS_FL_TREE :
+			    fields[i].type == FIELD_QUEUE_TEXT ? 0 :
+			    SCOLS_FL_RIGHT;
 
 		if (fields[i].verbose && !opt->verbose)
 			continue;
-		if (!scols_table_new_column(tb, fields[i].column, 0,
-					    left ? 0 : SCOLS_FL_RIGHT))
+		if (!scols_table_new_column(tb, fields[i].column, 0, flags))
 			goto out_unref;
 	}
 	rc = 0;
 	for (d = 0; d < nr && !rc; d++)
-		rc = add_line(opt, tb, &disks[d]);
+		rc = add_line(opt, tb, &disks[d], &head);
 	if (!rc)
 		rc = scols_print_table(tb);
 out_unref:
@@ -307,30 +325,84 @@ static void print_disks_json(const struct disk *disks, int nr, bool has_copy)
 {
 	struct json_object *obj = json_object_new_object();
 	struct json_object *list = json_object_new_array();
+	struct json_object *disk, *head = NULL, *paths = NULL;
 	int d;
 
-	for (d = 0; d < nr; d++)
-		json_object_array_add(list, json_disk(&disks[d]));
+	for (d = 0; d < nr; d++) {
+		disk = json_disk(&disks[d]);
+		if (!disks[d].is_path) {
+			json_object_array_add(list, disk);
+			head = disk;
+			paths = NULL;
+			continue;
+		}
+		if (!paths) {
+			paths = json_object_new_array();
+			json_object_object_add(head, "paths", paths);
+		}
+		json_object_array_add(paths, disk);
+	}
 	json_object_object_add(obj, "copy_offload",
 			       json_object_new_boolean(has_copy));
 	json_object_object_add(obj, "blockdevices", list);
 	print_json(obj);
 }
 
-static int find_disks(const struct options *opt, char **args, int nr,
-		      struct disk **disks)
+/* A disk, and behind it the paths to it: they count the commands */
+static int add_disk(const char *name, const struct disk *all, int nr_all,
+		    struct disk *disks)
 {
+	char head[NAME_MAX + 1];
+	int i, nr = 1;
+
+	snprintf(disks[0].name, NAME_MAX + 1, "%s", name);
+	for (i = 0; i < nr_all; i++) {
+		if (!head_of(all[i].name, head, sizeof(head)) ||
+		    strcmp(head, name))
+			continue;
+		disks[nr] = all[i];
+		disks[nr++].is_path = true;
+	}
+	return nr;
+}
+
+static bool has_head(const char *name, const struct disk *all, int nr_all)
+{
+	char head[NAME_MAX + 1];
 	int i;
 
-	if (!nr)
-		return list_disks(opt, disks);
-	*disks = calloc(nr, sizeof(**disks));
-	if (!*disks)
-		return -1;
-	for (i = 0; i < nr; i++) {
-		if (find_disk(opt, args[i], (*disks)[i].name))
-			return -1;
+	if (!head_of(name, head, sizeof(head)))
+		return false;
+	for (i = 0; i < nr_all; i++) {
+		if (!strcmp(all[i].name, head))
+			return true;
 	}
+	return false;
+}
+
+/* Names of the disks to print; -1 after a message */
+static int find_disks(const struct options *opt, char **args, int nr_args,
+		      struct disk **disks)
+{
+	char name[NAME_MAX + 1];
+	struct disk *all = NULL;
+	int i, nr = 0, nr_all = list_disks(opt, &all);
+
+	/* An argument adds itself and at most all paths */
+	if (nr_all >= 0)
+		*disks = calloc((nr_args + 1) * (nr_all + 1), sizeof(**disks));
+	if (nr_all < 0 || !*disks) {
+		free(all);
+		return -1;
+	}
+	for (i = 0; i < nr_args && nr >= 0; i++)
+		nr = find_disk(opt, args[i], name) ? -1 :
+		     nr + add_disk(name, all, nr_all, *disks + nr);
+	for (i = 0; i < nr_all && !nr_args; i++) {
+		if (!has_head(all[i].name, all, nr_all))
+			nr += add_disk(all[i].name, all, nr_all, *disks + nr);
+	}
+	free(all);
 	return nr;
 }
 
