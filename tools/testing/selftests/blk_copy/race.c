@@ -1,0 +1,734 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Copies while the devices below them change.
+ *
+ * Every copy is compared with what it must have copied.  Each command counts
+ * how often it really met a copy that was in flight, prints that as "hits N", and
+ * fails if it never did: a race that was not run proves nothing.
+ */
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "bed.h"
+
+static const char usage[] =
+"race reload [-n N] [-k STACK] [-o] LEAF\n"
+"	swap the table of what a copy reads from between its halves, and destroy\n"
+"	what the old table pointed at.  STACK: linear, nested, or inner: the\n"
+"	table below the top one is swapped.  -o: while its command runs instead\n"
+"race suspend [-n N] [-k STACK] [-f FLAG] LEAF\n"
+"	suspend and resume both ends under copies; FLAG: noflush, nolockfs\n"
+"race kill [-n N] SRC DST\n"
+"	kill the process that copies\n"
+"race during [-n N] [-e] [-g MS] [-l LEN] [-t N] SRC DST FILE=VALUE[,VALUE...]\n"
+"race during ... SRC DST !COMMAND\n"
+"	write to a file, or run a command, under copies; -e: the device goes, so\n"
+"	all copies must end, with an error; -t: threads\n"
+"\n"
+"SRC and DST may be one device; LEAF, SRC and DST lose their content.\n";
+
+#define MAX_THREADS	8
+#define OLD		0x4f4c44
+#define POISON		0xdeadbeef
+#define AREA_BYTES	(8 * MIB)
+#define STRIPE_BYTES	(MIB / 16)
+
+enum stack { LINEAR, NESTED, INNER };
+
+static struct options {
+	unsigned int	n;
+	unsigned int	threads;
+	unsigned int	gap_ms;
+	u64		len;
+	int		goes;
+	int		running;
+	u32		dm_flags;
+	enum stack	stack;
+} opts = { .n = 10, .threads = 2, .gap_ms = 20, .len = 4 * MIB };
+
+static unsigned int hits;
+
+/* ------------------------------------------------------------- content */
+
+static u64 word_of(u64 tag, u64 sector)
+{
+	u64 z = (tag << 40) + sector * 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+	return z ^ z >> 27;
+}
+
+static void make_content(void *buf, u64 len, u64 tag, u64 off)
+{
+	u64 *w = buf, i, j;
+
+	for (i = 0; i < len / SECTOR; i++) {
+		u64 x = word_of(tag, off / SECTOR + i);
+
+		for (j = 0; j < SECTOR / 8; j++)
+			*w++ = x + j;
+	}
+}
+
+static int has_content(const void *sector, u64 tag, u64 off)
+{
+	const u64 *w = sector;
+	u64 x = word_of(tag, off / SECTOR), j;
+
+	for (j = 0; j < SECTOR / 8; j++)
+		if (w[j] != x + j)
+			return 0;
+	return 1;
+}
+
+/* @off is where the content is written; it is that of @from. */
+static void fill(int fd, u64 off, u64 len, u64 tag, u64 from)
+{
+	void *buf = alloc_direct(IO_BYTES);
+
+	while (len) {
+		u64 n = min(len, IO_BYTES);
+
+		make_content(buf, n, tag, from);
+		write_dev(fd, buf, n, off);
+		off += n;
+		from += n;
+		len -= n;
+	}
+	free(buf);
+}
+
+/*
+ * Compare with the content of @from under one of two tags; returns how many
+ * sectors have neither, and how many have the first one.
+ */
+static u64 check(int fd, u64 off, u64 len, u64 tag, u64 tag2, u64 from,
+		 u64 *nr_first)
+{
+	unsigned char *buf = alloc_direct(IO_BYTES);
+	u64 bad = 0, i;
+
+	*nr_first = 0;
+	while (len) {
+		u64 n = min(len, IO_BYTES);
+
+		read_dev(fd, buf, n, off);
+		for (i = 0; i < n; i += SECTOR) {
+			if (has_content(buf + i, tag, from + i))
+				++*nr_first;
+			else if (!has_content(buf + i, tag2, from + i) &&
+				 bad++ < 4)
+				printf("# sector %llu is wrong%s\n",
+				       (off + i) / SECTOR,
+				       has_content(buf + i, POISON, from + i) ?
+				       ", it was read too late" : "");
+		}
+		off += n;
+		from += n;
+		len -= n;
+	}
+	free(buf);
+	return bad;
+}
+
+/* -------------------------------------------------------- one copier */
+
+/**
+ * struct copier - a thread that copies
+ * @src, @dst:	descriptors; from 0 on @src holds tag 1
+ * @slot:	where on @dst it may write
+ * @src_bytes:	how much of @src there is
+ * @err:	what ended it, if that is allowed
+ */
+struct copier {
+	pthread_t	thread;
+	int		src;
+	int		dst;
+	u64		slot;
+	u64		src_bytes;
+	unsigned int	idx;
+	u64		copies;
+	u64		offloaded;
+	u64		emulated;
+	u64		both;
+	atomic_int	err;
+	atomic_int	wrong;
+};
+
+static struct copier copiers[MAX_THREADS];
+static atomic_int stopped;
+
+static void check_copied(struct copier *c, u64 from,
+			 const struct blk_copy_arg *res)
+{
+	u64 first;
+
+	if (res->bytes_copied &&
+	    check(c->dst, c->slot, res->bytes_copied, 1, 1, from, &first)) {
+		printf("# wrong data in a copy of %llu bytes from %llu\n",
+		       (u64)res->bytes_copied, from);
+		c->wrong = 1;
+	}
+}
+
+/* From one half of the slot to another, so that none looks like the last. */
+static void *copier_main(void *arg)
+{
+	struct copier *c = arg;
+	struct rng rng = { c->idx };
+	struct blk_copy_arg res;
+	struct blk_copy_range r;
+	u64 last = ~0ULL;
+
+	while (!stopped && !c->wrong) {
+		r.length = opts.len;
+		do {
+			r.offset = rng_below(&rng, (c->src_bytes - opts.len) /
+					     4096 + 1) * 4096;
+		} while (r.offset == last);
+		last = r.offset;
+		c->err = -blkcopy(c->dst, c->slot, c->src, &r, 1, 0, &res);
+		c->copies++;
+		c->offloaded += res.bytes_offloaded;
+		c->emulated += res.bytes_copied - res.bytes_offloaded;
+		c->both += res.bytes_offloaded &&
+			res.bytes_offloaded < res.bytes_copied;
+		if (c->err && opts.goes)
+			return NULL;
+		if (c->err || res.bytes_copied != opts.len) {
+			printf("# copy %llu: error %d after %llu bytes\n",
+			       c->copies, c->err, (u64)res.bytes_copied);
+			c->wrong = 1;
+		}
+		/* Once the device has gone, there is nothing to read. */
+		if (!opts.goes)
+			check_copied(c, r.offset, &res);
+	}
+	return NULL;
+}
+
+static void start_copiers(int src, int dst, u64 src_bytes, u64 dst_base)
+{
+	unsigned int i;
+
+	stopped = 0;
+	for (i = 0; i < opts.threads; i++) {
+		struct copier *c = &copiers[i];
+
+		memset(c, 0, sizeof(*c));
+		c->idx = i;
+		c->src = src;
+		c->dst = dst;
+		c->src_bytes = src_bytes;
+		c->slot = dst_base + i * opts.len;
+		if (pthread_create(&c->thread, NULL, copier_main, c))
+			die("no thread");
+	}
+}
+
+/* Returns whether something was wrong. */
+static int join_copiers(void)
+{
+	struct copier sum = { 0 };
+	unsigned int i;
+
+	stopped = !opts.goes;
+	for (i = 0; i < opts.threads; i++) {
+		struct copier *c = &copiers[i];
+
+		pthread_join(c->thread, NULL);
+		sum.copies += c->copies;
+		sum.offloaded += c->offloaded;
+		sum.emulated += c->emulated;
+		sum.both += c->both;
+		sum.wrong |= c->wrong;
+		if (c->err)
+			printf("# ended with: %s\n", strerror(c->err));
+	}
+	printf("copies %llu\noffloaded %llu\nemulated %llu\nboth %llu\n",
+	       sum.copies, sum.offloaded, sum.emulated, sum.both);
+	return sum.wrong;
+}
+
+/* Wait for a copy that has commands or bios at the devices. */
+static int in_flight(void)
+{
+	u64 end = now_us() + 20000000;
+	unsigned int i, gone;
+
+	do {
+		if (counter("outs_inflight") || counter("emulation_bios_inflight"))
+			return 1;
+		sleep_us(200);
+		for (i = 0, gone = 0; i < opts.threads; i++)
+			gone += copiers[i].wrong || (opts.goes && copiers[i].err);
+	} while (gone < opts.threads && now_us() < end);
+	printf("# no copy is in flight\n");
+	return 0;
+}
+
+/* ------------------------------------------------------------- stacks */
+
+static char leaf_path[64];
+static char src_path[64], dst_path[64], inner_path[64];
+
+static void remove_stack(void)
+{
+	static const char *const names[] = { "race-src", "race-in", "race-dst" };
+	unsigned int i;
+
+	set_pause(0);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		dm_resume(names[i]);
+		dm_remove(names[i]);
+	}
+}
+
+static const char *linear_table(u64 len, const char *path, u64 off)
+{
+	static char table[2][160];
+	static int which;
+
+	which = !which;
+	sprintf(table[which], "0 %llu %s %s %llu\n", len / SECTOR, "linear",
+		path, off / SECTOR);
+	return table[which];
+}
+
+static const char *striped_table(u64 len, const char *path, u64 off)
+{
+	static char table[2][160];
+	static int which;
+
+	which = !which;
+	sprintf(table[which], "0 %llu %s 2 %llu %s %llu %s %llu\n",
+		len / SECTOR, "striped", STRIPE_BYTES / SECTOR,
+		path, off / SECTOR, path, (off + len / 2) / SECTOR);
+	return table[which];
+}
+
+/* What the copy reads from is area @off of the leaf, by way of the stack. */
+static void make_source(u64 off)
+{
+	const char *top = leaf_path;
+
+	if (opts.stack == INNER)
+		dm_create("race-in", striped_table(AREA_BYTES, leaf_path, off),
+			  inner_path);
+	else if (opts.stack == NESTED)
+		dm_create("race-in", linear_table(2 * AREA_BYTES, leaf_path, 0),
+			  inner_path);
+	if (opts.stack != LINEAR)
+		top = inner_path;
+	if (opts.stack == INNER)
+		off = 0;
+	dm_create("race-src", linear_table(AREA_BYTES, top, off), src_path);
+}
+
+static void point_source(u64 off)
+{
+	if (opts.stack == INNER)
+		dm_reload("race-in", striped_table(AREA_BYTES, leaf_path, off));
+	else if (opts.stack == NESTED)
+		dm_reload("race-src", linear_table(AREA_BYTES, inner_path, off));
+	else
+		dm_reload("race-src", linear_table(AREA_BYTES, leaf_path, off));
+}
+
+/* Give an area of the leaf what the source shall hold when it is there. */
+static void fill_area(int leaf, u64 area, u64 tag)
+{
+	u64 off, chunk;
+
+	if (opts.stack != INNER) {
+		fill(leaf, area, AREA_BYTES, tag, 0);
+		return;
+	}
+	for (off = 0; off < AREA_BYTES; off += STRIPE_BYTES) {
+		chunk = off / STRIPE_BYTES;
+		fill(leaf, area + chunk % 2 * AREA_BYTES / 2 +
+		     chunk / 2 * STRIPE_BYTES, STRIPE_BYTES, tag, off);
+	}
+}
+
+/* ------------------------------------------------------------- reload */
+
+/* A copy in a thread of its own, in pieces that it reads in another order */
+struct one_copy {
+	int			src;
+	int			dst;
+	u32			flags;
+	u32			nr;
+	struct blk_copy_range	r[16];
+	struct blk_copy_arg	res;
+	int			err;
+	atomic_int		over;
+};
+
+static void *one_copy_main(void *arg)
+{
+	struct one_copy *c = arg;
+
+	c->err = blkcopy(c->dst, 0, c->src, c->r, c->nr, c->flags, &c->res);
+	c->over = 1;
+	return NULL;
+}
+
+static void gather(struct one_copy *c)
+{
+	u64 piece = AREA_BYTES / ARRAY_SIZE(c->r);
+	unsigned int i;
+
+	c->nr = ARRAY_SIZE(c->r);
+	for (i = 0; i < c->nr; i++) {
+		c->r[i].offset = (i * 7 % c->nr) * piece;
+		c->r[i].length = piece;
+	}
+}
+
+/* With opts.running: until the command is at the device; else in the pause */
+static int wait_for_middle(const struct one_copy *c, u64 pauses)
+{
+	while (!c->over) {
+		if (opts.running ? counter("outs_inflight") :
+		    counter("pauses") != pauses)
+			return 1;
+	}
+	return 0;
+}
+
+/* One swap: the copy may see the old content or the new one, no third. */
+static int reload_once(int leaf, int src, int dst, u64 old, u64 new,
+		       unsigned int i)
+{
+	u64 pauses = counter("pauses"), bad = 0, nr_old = 0, first;
+	struct one_copy c = { .src = src, .dst = dst };
+	unsigned int j;
+	pthread_t t;
+
+	fill_area(leaf, old, 2 * i);
+	fill_area(leaf, new, 2 * i + 1);
+	gather(&c);
+	c.flags = i % 2 ? BLKCOPY_NO_EMULATION : 0;
+	pthread_create(&t, NULL, one_copy_main, &c);
+	if (wait_for_middle(&c, pauses) && opts.running && !c.over)
+		hits++;
+	point_source(new);
+	fill_area(leaf, old, POISON);
+	pthread_join(t, NULL);
+	if (c.err || c.res.bytes_copied != AREA_BYTES) {
+		printf("# swap %u: error %d after %llu bytes\n", i, c.err,
+		       (u64)c.res.bytes_copied);
+		return 1;
+	}
+	for (j = 0; j < c.nr; j++) {
+		bad += check(dst, j * c.r[0].length, c.r[0].length, 2 * i,
+			     2 * i + 1, c.r[j].offset, &first);
+		nr_old += first;
+	}
+	printf("# swap %u: %llu sectors before it, %llu after it, offloaded %llu\n",
+	       i, nr_old, AREA_BYTES / SECTOR - nr_old - bad,
+	       (u64)c.res.bytes_offloaded);
+	return !!bad;
+}
+
+static int cmd_reload(char **argv)
+{
+	u64 stale = counter("stale"), old = 0, new = AREA_BYTES;
+	int leaf, src, dst, bad = 0;
+	unsigned int i;
+
+	snprintf(leaf_path, sizeof(leaf_path), "%s", argv[0]);
+	leaf = open_dev(leaf_path);
+	bed_cleanup = remove_stack;
+	make_source(old);
+	dm_create("race-dst", linear_table(AREA_BYTES, leaf_path, 2 * AREA_BYTES),
+		  dst_path);
+	src = open_dev(src_path);
+	dst = open_dev(dst_path);
+	if (!opts.running)
+		set_pause(40);
+	for (i = 1; i <= opts.n && !bad; i++) {
+		bad = reload_once(leaf, src, dst, old, new, i);
+		old = new;
+		new = AREA_BYTES - new;
+	}
+	if (!opts.running)
+		hits = counter("stale") - stale;
+	close(src);
+	close(dst);
+	close(leaf);
+	return bad;
+}
+
+/* ------------------------------------------------------------ suspend */
+
+static int cmd_suspend(char **argv)
+{
+	static const char *const names[] = { "race-src", "race-dst", "race-in" };
+	unsigned int i, nr = opts.stack == LINEAR ? 2 : 3;
+	u64 stale = counter("stale");
+	int leaf, src, dst, bad;
+
+	snprintf(leaf_path, sizeof(leaf_path), "%s", argv[0]);
+	leaf = open_dev(leaf_path);
+	bed_cleanup = remove_stack;
+	make_source(0);
+	dm_create("race-dst", linear_table(2 * AREA_BYTES, leaf_path, 2 * AREA_BYTES),
+		  dst_path);
+	src = open_dev(src_path);
+	dst = open_dev(dst_path);
+	fill(src, 0, AREA_BYTES, 1, 0);
+	start_copiers(src, dst, AREA_BYTES, 0);
+	for (i = 0; i < opts.n && in_flight(); i++) {
+		int err = dm_suspend(names[i % nr], opts.dm_flags);
+
+		hits++;
+		sleep_us(i % 4 * 2000);
+		if (!err)
+			err = dm_resume(names[i % nr]);
+		errno = -err;
+		if (err)
+			die("suspend and resume %s", names[i % nr]);
+		sleep_us(i % 3 * 3000);
+	}
+	bad = join_copiers();
+	printf("stale %llu\n", counter("stale") - stale);
+	close(src);
+	close(dst);
+	close(leaf);
+	return bad || i < opts.n;
+}
+
+/* --------------------------------------------------------------- kill */
+
+#define KILL_BYTES	(64 * MIB)
+
+/* The results of a process that dies are in memory that it shares. */
+static pid_t start_copy(int src, int dst, u64 base, struct blk_copy_arg *arg,
+			int *err)
+{
+	static struct blk_copy_range r = { .length = KILL_BYTES };
+	pid_t pid;
+
+	memset(arg, 0, sizeof(*arg));
+	arg->ranges = (uintptr_t)&r;
+	arg->nr_ranges = 1;
+	arg->src_fd = src;
+	arg->dst_offset = base;
+	*err = 0;
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		if (ioctl(dst, BLKCOPY, arg))
+			*err = errno;
+		_exit(0);
+	}
+	return pid;
+}
+
+static int kill_once(int src, int dst, u64 base, struct blk_copy_arg *arg,
+		     int *err, u64 delay, u64 tag)
+{
+	u64 first, done;
+	pid_t pid;
+	int bad;
+
+	fill(src, 0, KILL_BYTES, tag, 0);
+	fill(dst, base, KILL_BYTES, OLD, 0);
+	pid = start_copy(src, dst, base, arg, err);
+	sleep_us(delay);
+	kill(pid, SIGKILL);
+	if (waitpid(pid, NULL, 0) != pid)
+		die("waitpid");
+	done = arg->bytes_copied;
+	bad = done && check(dst, base, done, tag, tag, 0, &first);
+	bad |= done < KILL_BYTES &&
+		!!check(dst, base + done, KILL_BYTES - done, tag, OLD, done,
+			&first);
+	bad |= check_gauges();
+	printf("# killed after %llu us: %llu bytes copied, %llu offloaded%s\n",
+	       delay, done, (u64)arg->bytes_offloaded, bad ? ", WRONG" : "");
+	hits += done && done < KILL_BYTES;
+	return bad;
+}
+
+static int cmd_kill(char **argv)
+{
+	int src = open_dev(argv[0]), dst = open_dev(argv[1]), bad = 0, status;
+	u64 base = strcmp(argv[0], argv[1]) ? 0 : KILL_BYTES, start, all, first;
+	struct blk_copy_arg *arg;
+	unsigned int i;
+	int *err;
+
+	arg = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (arg == MAP_FAILED)
+		die("mmap");
+	err = (int *)(arg + 1);
+	/* How long does it take? */
+	fill(src, 0, KILL_BYTES, 1, 0);
+	start = now_us();
+	waitpid(start_copy(src, dst, base, arg, err), &status, 0);
+	all = now_us() - start;
+	for (i = 1; i <= opts.n && !bad; i++)
+		bad = kill_once(src, dst, base, arg, err,
+				all * i / (opts.n + 1), i + 1);
+	/* And the device is as good as before. */
+	waitpid(start_copy(src, dst, base, arg, err), &status, 0);
+	if (*err || arg->bytes_copied != KILL_BYTES ||
+	    check(dst, base, KILL_BYTES, i, i, 0, &first)) {
+		printf("# the copy after all kills: error %d, %llu bytes\n",
+		       *err, (u64)arg->bytes_copied);
+		bad = 1;
+	}
+	return bad;
+}
+
+/* ------------------------------------------------------------- during */
+
+/* FILE=VALUE,VALUE: the values in turn; or !COMMAND */
+static void poke(const char *what, unsigned int turn)
+{
+	char word[512], *value, *next;
+	int err;
+
+	if (what[0] == '!') {
+		if (system(what + 1))
+			die("'%s' failed", what + 1);
+		return;
+	}
+	snprintf(word, sizeof(word), "%s", what);
+	value = strchr(word, '=');
+	if (!value)
+		die("what is '%s'?", what);
+	*value++ = 0;
+	next = strtok(value, ",");
+	while (turn--) {
+		next = strtok(NULL, ",");
+		if (!next) {
+			snprintf(word, sizeof(word), "%s", what);
+			value = strchr(word, '=');
+			*value++ = 0;
+			next = strtok(value, ",");
+		}
+	}
+	err = write_text(word, "%s", next);
+	errno = -err;
+	if (err)
+		die("write %s to %s", next, word);
+}
+
+static int cmd_during(char **argv)
+{
+	int same = !strcmp(argv[0], argv[1]), src, dst, bad;
+	u64 src_bytes = 2 * opts.len;
+	unsigned int i;
+
+	src = open_dev(argv[0]);
+	dst = same ? src : open_dev(argv[1]);
+	fill(src, 0, src_bytes, 1, 0);
+	start_copiers(src, dst, src_bytes, same ? src_bytes : 0);
+	for (i = 0; i < opts.n && in_flight(); i++) {
+		hits++;
+		poke(argv[2], i);
+		if (!opts.goes)
+			sleep_us(opts.gap_ms * 1000);
+	}
+	bad = join_copiers();
+	return bad || i < opts.n;
+}
+
+/* --------------------------------------------------------------- main */
+
+static void __noreturn bad_usage(void)
+{
+	fputs(usage, stderr);
+	exit(2);
+}
+
+static void parse_stack(const char *name)
+{
+	if (!strcmp(name, "linear"))
+		opts.stack = LINEAR;
+	else if (!strcmp(name, "nested"))
+		opts.stack = NESTED;
+	else if (!strcmp(name, "inner"))
+		opts.stack = INNER;
+	else
+		bad_usage();
+}
+
+static void parse_flag(const char *name)
+{
+	if (!strcmp(name, "noflush"))
+		opts.dm_flags |= DM_NOFLUSH_FLAG;
+	else if (!strcmp(name, "nolockfs"))
+		opts.dm_flags |= DM_SKIP_LOCKFS_FLAG;
+	else if (strcmp(name, "none"))
+		bad_usage();
+}
+
+static void parse(int argc, char **argv)
+{
+	int opt;
+
+	while ((opt = getopt(argc, argv, "+n:k:f:g:l:t:eo")) != -1) {
+		if (opt == 'n')
+			opts.n = atoi(optarg);
+		else if (opt == 'k')
+			parse_stack(optarg);
+		else if (opt == 'f')
+			parse_flag(optarg);
+		else if (opt == 'g')
+			opts.gap_ms = atoi(optarg);
+		else if (opt == 'l')
+			opts.len = strtoull(optarg, NULL, 0);
+		else if (opt == 't')
+			opts.threads = min(atoi(optarg), MAX_THREADS);
+		else if (opt == 'e')
+			opts.goes = 1;
+		else if (opt == 'o')
+			opts.running = 1;
+		else
+			bad_usage();
+	}
+}
+
+static const struct {
+	const char	*name;
+	int		args;
+	int		(*run)(char **argv);
+} commands[] = {
+	{ "reload", 1, cmd_reload },
+	{ "suspend", 1, cmd_suspend },
+	{ "kill", 2, cmd_kill },
+	{ "during", 3, cmd_during },
+};
+
+int main(int argc, char **argv)
+{
+	unsigned int i;
+	int bad;
+
+	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			break;
+	if (argc < 2 || i == ARRAY_SIZE(commands))
+		bad_usage();
+	parse(argc - 1, argv + 1);
+	if (argc - 1 - optind != commands[i].args)
+		bad_usage();
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	bad = commands[i].run(argv + 1 + optind);
+	if (bed_cleanup)
+		bed_cleanup();
+	bad |= check_gauges();
+	printf("hits %u\n", hits);
+	return bad || !hits;
+}

@@ -1,0 +1,217 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Copies while what is below them changes or goes away; see race.c.  Every test
+# says how often the change met a copy that was in flight, and 0 is a failure.
+
+# shellcheck source=/dev/null
+. "$(dirname "$0")/lib.sh"
+
+SLOW="irqmode=2 completion_nsec=2000000"
+
+# value NAME: of the lines that race prints
+value()
+{
+	awk -v name="$1" '$1 == name { print $2 }' "$TMP/race"
+}
+
+# race_hits COMMAND...: run it; what it printed stays for value.
+race_hits()
+{
+	local rc=0
+
+	race "$@" >"$TMP/race" 2>&1 || rc=$?
+	cat "$TMP/race"
+	[ "$rc" -eq 0 ] && [ "$(value hits)" -gt 0 ]
+}
+
+# say NAME...: show some values, also of a test that passes
+say()
+{
+	local name
+
+	for name in "$@"; do
+		echo "#   $name: $(value "$name")"
+	done
+}
+
+pause_ms()
+{
+	echo "$1" >"$DEBUG/pause_ms"
+}
+
+paused()
+{
+	[ "$(debug_counter pauses)" -gt 0 ]
+}
+
+swap_in_pause()
+{
+	make_null r0 size=64
+	race_hits reload -n "$2" -k "$1" /dev/r0
+}
+
+nvme_swap_in_pause()
+{
+	race_hits reload -n "$2" -k "$1" /dev/vm/big
+}
+
+# A slow disk, so that the command runs when the table changes.
+swap_under_command()
+{
+	defer qmp block_set_io_throttle device=big bps=0 bps_rd=0 bps_wr=0 \
+		iops=0 iops_rd=0 iops_wr=0
+	qmp block_set_io_throttle device=big bps=50000000 bps_rd=0 bps_wr=0 \
+		iops=0 iops_rd=0 iops_wr=0
+	race_hits reload -n "$2" -k "$1" -o /dev/vm/big
+}
+
+suspend_under()
+{
+	make_null r0 size=64
+	race_hits suspend -n "$3" -k "$1" -f "$2" /dev/r0
+}
+
+nvme_suspend_under()
+{
+	race_hits suspend -n "$3" -k "$1" -f "$2" /dev/vm/big
+}
+
+# With a limit on throughput the core copies in small chunks, and a copy can
+# be stopped between them.
+kill_offload()
+{
+	make_null r0 size=192 irqmode=2 completion_nsec=20000000
+	echo +io >/sys/fs/cgroup/cgroup.subtree_control
+	mkdir -p /sys/fs/cgroup/race
+	defer rmdir /sys/fs/cgroup/race
+	echo "$(cat /sys/block/r0/dev) wbps=100000000000" >/sys/fs/cgroup/race/io.max
+	race_hits kill -n 12 /dev/r0 /dev/r0
+	grep -qE 'copied, [1-9][0-9]* offloaded' "$TMP/race"
+}
+
+kill_emulation()
+{
+	make_null r0 size=80 max_copy_bytes=0 irqmode=2 completion_nsec=20000000
+	make_null r1 size=80 max_copy_bytes=0 irqmode=2 completion_nsec=20000000
+	race_hits kill -n 12 /dev/r0 /dev/r1
+	grep -q ' 0 offloaded' "$TMP/race"
+}
+
+reset_controller()
+{
+	local ctrl
+
+	ctrl=$(basename "$(realpath /dev/vm/big)")
+	ctrl=/sys/class/nvme/${ctrl%n*}
+	race_hits during -n 6 -l 16777216 "/dev/vm/$1" "/dev/vm/$2" \
+		"$ctrl/reset_controller=1"
+	is "$(cat "$ctrl/state")" live state
+}
+
+remove_null()
+{
+	local i sum=0
+
+	for i in 1 2 3 4; do
+		# shellcheck disable=SC2086
+		make_null "g$i" size=48 "max_copy_bytes=$1" $SLOW
+		race_hits during -n 1 -e -l 8388608 "/dev/g$i" "/dev/g$i" \
+			"$NULLB/g$i/power=0"
+		sum=$((sum + $(value hits)))
+		fails test -e "/sys/block/g$i"
+	done
+	[ "$sum" -ge 4 ]
+}
+
+# A disk goes in the pause between COPY_IN and COPY_OUT.
+remove_null_in_pause()
+{
+	make_null g5 size=48
+	defer pause_ms 0
+	pause_ms 4000
+	echo 1 >"$DEBUG/counters"
+	rawcopy /dev/g5 16M 0:8M >"$TMP/out" &
+	wait_for paused
+	echo 0 >"$NULLB/g5/power"
+	is "$(debug_counter outs_inflight_max)" 0 "COPY_OUTs before the removal"
+	fails wait $!
+	cat "$TMP/out"
+	is "$(debug_counter outs_inflight)" 0
+}
+
+remove_scsi()
+{
+	race_hits during -n 1 -e -l 8388608 /dev/vm/sdb /dev/vm/sdb \
+		"/sys/block/$(basename "$(realpath /dev/vm/sdb)")/device/delete=1"
+}
+
+# The namespace is detached by a command to the controller, which tells the host.
+remove_namespace()
+{
+	local ctrl disk
+
+	disk=$(basename "$(realpath /dev/vm/other)")
+	ctrl=/dev/${disk%n*}
+	race_hits during -n 1 -e -l 8388608 /dev/vm/other /dev/vm/other \
+		"!nvme detach-ns $ctrl -n 7 -c 0 >/dev/null"
+	wait_for test ! -e "/sys/block/$disk"
+}
+
+limit_to_zero_and_back()
+{
+	race_hits during -n 60 -g 3 -l "$2" "$1" "$1" \
+		"/sys/block/$(disk_of "$1")/queue/copy_max_bytes=0,$3"
+	[ "$(value offloaded)" -gt 0 ]
+	[ "$(value emulated)" -gt 0 ]
+}
+
+null_limit_to_zero()
+{
+	# shellcheck disable=SC2086
+	make_null r0 size=128 $SLOW
+	limit_to_zero_and_back /dev/r0 4194304 16777216
+}
+
+for kind in linear nested inner; do
+	prove "null_blk, $kind stack: no data of an area that was unmapped in the pause" \
+		swap_in_pause "$kind" 20
+	say hits
+done
+prove "NVMe, nested stack: no data of an area that was unmapped in the pause" \
+	nvme_swap_in_pause nested 8
+say hits
+for kind in linear inner; do
+	prove "NVMe, $kind stack: a table waits for the command that relies on it" \
+		swap_under_command "$kind" 8
+	say hits
+done
+for flag in none nolockfs noflush; do
+	prove "null_blk: suspend ($flag) under copies" suspend_under linear "$flag" 60
+	say hits stale copies
+done
+prove "null_blk, nested: suspend of each level under copies" \
+	suspend_under nested none 60
+say hits stale copies
+prove "NVMe, nested: suspend without flush of each level under copies" \
+	nvme_suspend_under inner noflush 40
+say hits stale copies
+prove "SIGKILL in the middle of an offloaded copy" kill_offload
+say hits
+prove "SIGKILL in the middle of an emulated copy" kill_emulation
+say hits
+prove "limit set to 0 and back under copies inside null_blk" null_limit_to_zero
+say hits offloaded emulated both
+prove "limit set to 0 and back under copies inside NVMe" \
+	limit_to_zero_and_back /dev/vm/big2 4194304 16777216
+say hits offloaded emulated both
+prove "controller reset under copies inside a namespace" reset_controller big big
+say hits copies offloaded emulated
+prove "controller reset under emulated copies" reset_controller big big2
+say hits copies offloaded emulated
+prove "null_blk removed under its copies" remove_null 16777216
+prove "null_blk removed under its emulated copies" remove_null 0
+prove "null_blk removed between COPY_IN and COPY_OUT" remove_null_in_pause
+prove "SCSI disk deleted under copies" remove_scsi
+prove "namespace detached under copies" remove_namespace
+finish
