@@ -21,16 +21,11 @@
  */
 #define NVME_COPY_MIN_RATE	(8U << 20)
 
-/**
- * struct nvme_copy_reserve - ranges for one command per controller
- * @ranges:	used when memory is short, so that copies always progress
- * @hold:	room for what follows the last range, see nvme_copy_hold()
- * @busy:	bit 0 is set while a command uses it
- */
+/* Ranges for one command per controller, so that copies always progress */
 struct nvme_copy_reserve {
 	struct nvme_copy_range	ranges[NVME_COPY_MAX_RANGES];
-	struct blk_copy_hold	hold;
-	unsigned long		busy;
+	struct blk_copy_hold	hold;	/* see nvme_copy_hold() */
+	unsigned long		busy;	/* bit 0: a command uses it */
 };
 
 static const struct blk_copy_leaf_ops nvme_copy_leaf_ops = {
@@ -39,19 +34,12 @@ static const struct blk_copy_leaf_ops nvme_copy_leaf_ops = {
 
 static atomic_t nvme_copy_reserve_used;
 
-/* ------------------------------------------------------------------------
- * Limits
- */
-
 /**
  * nvme_init_copy - see whether a controller can copy
  * @ctrl:	controller, its ONCS field already stored
  * @id:		what it says about itself
  *
- * Also called after each reset.  Without memory for the reserve there are no
- * copies.
- *
- * Context: may sleep.
+ * Called after each reset, too; may sleep.
  */
 void nvme_init_copy(struct nvme_ctrl *ctrl, const struct nvme_id_ctrl *id)
 {
@@ -166,10 +154,6 @@ void nvme_mpath_config_copy(struct nvme_ns_head *head,
 	lim->copy = paths.copy;
 	lim->copy.max_user_sectors = max_user_sectors;
 }
-
-/* ------------------------------------------------------------------------
- * Bios and commands
- */
 
 static u32 nvme_copy_max_range_bytes(const struct nvme_ns *ns)
 {
@@ -433,10 +417,6 @@ blk_status_t __nvme_copy_status(struct request *req, blk_status_t status)
 							 status;
 	}
 }
-
-/* ------------------------------------------------------------------------
- * Tests
- */
 
 /**
  * nvme_init_copy_debug - show how often a reserve was needed
