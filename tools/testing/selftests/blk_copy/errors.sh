@@ -368,7 +368,9 @@ wrong_place()
 	blkzone reset "$dev"
 	want "0 $M 0" rawcopy -s /dev/d0 "$dev" 0 0:1M
 	want "EIO 0 0" rawcopy -s /dev/d0 "$dev" 0 0:4M
-	want "0 $M 0" rawcopy -s /dev/d0 "$dev" 1M 1M:1M
+	pattern check "$dev" 0 @0:1 0:1M
+	blkzone reset "$dev"
+	want "0 $((2 * M)) 0" rawcopy -s /dev/d0 "$dev" 0 0:2M
 	pattern check "$dev" 0 @0:1 0:2M
 }
 
