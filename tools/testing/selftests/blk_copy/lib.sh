@@ -47,6 +47,8 @@ undo()
 
 	set +e
 	trap - ERR
+	# What a test keeps open, so that nothing is busy
+	exec 8>&- 9>&-
 	for ((i = ${#DEFERRED[@]} - 1; i >= 0; i--)); do
 		eval "${DEFERRED[i]}" >/dev/null 2>"$TMP/undo" || {
 			echo "cleanup failed: ${DEFERRED[i]}"
