@@ -17,10 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "spec.h"
+#include "seeded.h"
 
-#define SECTOR		512
-#define WORDS		(SECTOR / 8)
 #define BUF_BYTES	(1 << 20)
 #define MAX_PIECES	(1 << 17)
 #define MAX_SHOWN	8
@@ -61,31 +59,6 @@ static void __attribute__((noreturn)) bad_usage(const char *what)
 {
 	fprintf(stderr, "pattern: what is '%s'?\n%s", what, usage);
 	exit(2);
-}
-
-static u64 mix(u64 x)
-{
-	x ^= x >> 31;
-	x *= 0x9e3779b97f4a7c15ULL;
-	x ^= x >> 29;
-	x *= 0xbf58476d1ce4e5b9ULL;
-	x ^= x >> 32;
-	return x;
-}
-
-static void make_sector(u64 *w, u64 seed, u64 nr)
-{
-	u64 x = mix(seed << 40 ^ nr);
-	unsigned int i;
-
-	if (!seed) {
-		memset(w, 0, SECTOR);
-		return;
-	}
-	w[0] = nr;
-	w[1] = seed;
-	for (i = 2; i < WORDS; i++)
-		w[i] = x + i * 0xd1342543de82ef95ULL;
 }
 
 static void explain(const char *who, const u64 *w)
@@ -179,14 +152,6 @@ static const struct piece *find_piece(u64 sector, u64 *run)
 			*run = p->dst - sector;
 	}
 	return NULL;
-}
-
-static int same_sector(const u64 *have, u64 seed, u64 nr)
-{
-	u64 good[WORDS];
-
-	make_sector(good, seed, nr);
-	return !memcmp(have, good, SECTOR);
 }
 
 static void show(u64 sector, const u64 *have, u64 seed, u64 src)
