@@ -34,7 +34,7 @@ static const char usage[] =
 #define MAX_THREADS	8
 #define OLD		0x4f4c44
 #define POISON		0xdeadbeef
-#define AREA_BYTES	(8 * MIB)
+#define AREA_BYTES	(4 * MIB)
 #define STRIPE_BYTES	(MIB / 16)
 
 enum stack { LINEAR, NESTED, INNER };
@@ -48,7 +48,7 @@ static struct options {
 	int		running;
 	u32		dm_flags;
 	enum stack	stack;
-} opts = { .n = 10, .threads = 2, .gap_ms = 20, .len = 4 * MIB };
+} opts = { .n = 10, .threads = 2, .gap_ms = 20, .len = 2 * MIB };
 
 static unsigned int hits;
 
@@ -88,7 +88,7 @@ static int has_content(const void *sector, u64 tag, u64 off)
 /* @off is where the content is written; it is that of @from. */
 static void fill(int fd, u64 off, u64 len, u64 tag, u64 from)
 {
-	void *buf = alloc_direct(IO_BYTES);
+	void *buf = alloc_direct(min(len, IO_BYTES));
 
 	while (len) {
 		u64 n = min(len, IO_BYTES);
@@ -109,7 +109,7 @@ static void fill(int fd, u64 off, u64 len, u64 tag, u64 from)
 static u64 check(int fd, u64 off, u64 len, u64 tag, u64 tag2, u64 from,
 		 u64 *nr_first)
 {
-	unsigned char *buf = alloc_direct(IO_BYTES);
+	unsigned char *buf = alloc_direct(min(len, IO_BYTES));
 	u64 bad = 0, i;
 
 	*nr_first = 0;

@@ -30,6 +30,7 @@ say()
 {
 	local name
 
+	[ -e "$TMP/race" ] || return 0
 	for name in "$@"; do
 		echo "#   $name: $(value "$name")"
 	done
@@ -59,10 +60,8 @@ nvme_swap_in_pause()
 # A slow disk, so that the command runs when the table changes.
 swap_under_command()
 {
-	defer qmp block_set_io_throttle device=big bps=0 bps_rd=0 bps_wr=0 \
-		iops=0 iops_rd=0 iops_wr=0
-	qmp block_set_io_throttle device=big bps=50000000 bps_rd=0 bps_wr=0 \
-		iops=0 iops_rd=0 iops_wr=0
+	defer slow_disk big 0
+	slow_disk big 25000000
 	race_hits reload -n "$2" -k "$1" -o /dev/vm/big
 }
 
@@ -77,36 +76,78 @@ nvme_suspend_under()
 	race_hits suspend -n "$3" -k "$1" -f "$2" /dev/vm/big
 }
 
-# With a limit on throughput the core copies in small chunks, and a copy can
-# be stopped between them.
-kill_offload()
+# slow_disk NAME BYTES-PER-SECOND: let QEMU take its time; 0 = as before
+slow_disk()
 {
-	make_null r0 size=192 irqmode=2 completion_nsec=20000000
+	qmp block_set_io_throttle "device=$1" "bps=$2" bps_rd=0 bps_wr=0 \
+		iops=0 iops_rd=0 iops_wr=0 >/dev/null
+}
+
+# Where there is a limit on throughput, however high, the core copies in small
+# chunks, and a copy can be stopped between them.
+small_chunks()
+{
 	echo +io >/sys/fs/cgroup/cgroup.subtree_control
 	mkdir -p /sys/fs/cgroup/race
 	defer rmdir /sys/fs/cgroup/race
-	echo "$(cat /sys/block/r0/dev) wbps=100000000000" >/sys/fs/cgroup/race/io.max
-	race_hits kill -n 12 /dev/r0 /dev/r0
+	echo "$(cat "/sys/block/$(disk_of "$1")/dev") wbps=100000000000" \
+		>/sys/fs/cgroup/race/io.max
+}
+
+# The copier sleeps until something ends.
+kill_offload()
+{
+	small_chunks /dev/vm/big
+	defer slow_disk big 0
+	slow_disk big 400000000
+	race_hits kill -n 6 /dev/vm/big /dev/vm/big
 	grep -qE 'copied, [1-9][0-9]* offloaded' "$TMP/race"
 }
 
 kill_emulation()
 {
-	make_null r0 size=80 max_copy_bytes=0 irqmode=2 completion_nsec=20000000
-	make_null r1 size=80 max_copy_bytes=0 irqmode=2 completion_nsec=20000000
-	race_hits kill -n 12 /dev/r0 /dev/r1
+	defer slow_disk big2 0
+	slow_disk big2 150000000
+	race_hits kill -n 6 /dev/vm/big /dev/vm/big2
 	grep -q ' 0 offloaded' "$TMP/race"
+}
+
+# The copier never sleeps: null_blk works in the thread that submits.
+kill_busy_offload()
+{
+	make_null r0 size=192
+	small_chunks /dev/r0
+	race_hits kill -n 5 /dev/r0 /dev/r0
+}
+
+kill_busy_emulation()
+{
+	make_null r0 size=192 max_copy_bytes=0
+	race_hits kill -n 5 /dev/r0 /dev/r0
 }
 
 reset_controller()
 {
 	local ctrl
 
+	defer slow_disk big 0
+	slow_disk big 60000000
 	ctrl=$(basename "$(realpath /dev/vm/big)")
 	ctrl=/sys/class/nvme/${ctrl%n*}
-	race_hits during -n 6 -l 16777216 "/dev/vm/$1" "/dev/vm/$2" \
+	race_hits during -n 4 -l 8388608 "/dev/vm/$1" "/dev/vm/$2" \
 		"$ctrl/reset_controller=1"
 	is "$(cat "$ctrl/state")" live state
+}
+
+# Some commands were aborted, and these copies emulated.
+reset_under_offload()
+{
+	local before
+
+	before=$(copy_stat /dev/vm/big error_fallbacks)
+	reset_controller big big
+	[ "$(value offloaded)" -gt 0 ]
+	[ "$(copy_stat /dev/vm/big error_fallbacks)" -gt "$before" ]
 }
 
 remove_null()
@@ -175,7 +216,7 @@ null_limit_to_zero()
 
 for kind in linear nested inner; do
 	prove "null_blk, $kind stack: no data of an area that was unmapped in the pause" \
-		swap_in_pause "$kind" 20
+		swap_in_pause "$kind" 15
 	say hits
 done
 prove "NVMe, nested stack: no data of an area that was unmapped in the pause" \
@@ -200,12 +241,16 @@ prove "SIGKILL in the middle of an offloaded copy" kill_offload
 say hits
 prove "SIGKILL in the middle of an emulated copy" kill_emulation
 say hits
+prove "SIGKILL in the middle of an offloaded copy that never sleeps" kill_busy_offload
+say hits
+prove "SIGKILL in the middle of an emulated copy that never sleeps" kill_busy_emulation
+say hits
 prove "limit set to 0 and back under copies inside null_blk" null_limit_to_zero
 say hits offloaded emulated both
 prove "limit set to 0 and back under copies inside NVMe" \
 	limit_to_zero_and_back /dev/vm/big2 4194304 16777216
 say hits offloaded emulated both
-prove "controller reset under copies inside a namespace" reset_controller big big
+prove "controller reset under copies inside a namespace" reset_under_offload
 say hits copies offloaded emulated
 prove "controller reset under emulated copies" reset_controller big big2
 say hits copies offloaded emulated

@@ -1,0 +1,210 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Requests that fail at the leaf: whatever a device refuses is read and written,
+# counted, and said once; what cannot be read or written either has the error of
+# that.
+
+# shellcheck source=/dev/null
+. "$(dirname "$0")/lib.sh"
+
+FAIL=/sys/kernel/debug/fail_make_request
+
+fail_off()
+{
+	echo 0 >"$FAIL/probability"
+}
+
+# fail_requests TIMES ATTRIBUTE...: of the devices whose make-it-fail these are
+fail_requests()
+{
+	local file
+
+	echo N >"$FAIL/task-filter"
+	echo 1 >"$FAIL/interval"
+	echo 0 >"$FAIL/space"
+	echo 0 >"$FAIL/verbose"
+	echo "$1" >"$FAIL/times"
+	shift
+	for file in "$@"; do
+		echo 1 >"$file"
+	done
+	defer fail_off
+	echo 100 >"$FAIL/probability"
+}
+
+# Two partitions, so that only the source or only the destination fails
+make_halves()
+{
+	make_null f0 size=64 "$@"
+	partition add /dev/f0 1 0 32M
+	partition add /dev/f0 2 32M 32M
+	pattern fill /dev/f0 1
+	wait_for test -b /dev/f0p2
+	dmesg -C
+}
+
+half()
+{
+	echo "/sys/block/f0/f0p$1/make-it-fail"
+}
+
+# messages PATTERN: how many lines of the kernel log match
+messages()
+{
+	dmesg | grep -cE -- "$1" || :
+}
+
+MESSAGE='copy command failed'
+
+# A command that fails once: the copy succeeds, and says so, once.
+one_failed_command()
+{
+	make_halves
+	fail_requests 1 "$(half "$1")"
+	want "0 4194304 0" rawcopy -s /dev/f0p1 /dev/f0p2 8M 0:4M
+	fail_off
+	pattern check /dev/f0 1 @40M:1 0:4M
+	is "$(copy_stat /dev/f0 copies failed error_fallbacks)" "1 0 1" \
+		"copies, failed, error_fallbacks"
+	is "$(messages "$MESSAGE")" 1 messages
+	messages "f0p2: $MESSAGE \(I/O error\): reading and writing 4194304 bytes" |
+		grep -qx 1
+}
+
+# The same with emulation forbidden: the device's own error
+one_failed_command_forbidden()
+{
+	make_halves
+	fail_requests 1 "$(half "$1")"
+	want "EIO 0 0" rawcopy -f n -s /dev/f0p1 /dev/f0p2 8M 0:4M
+	fail_off
+	pattern check /dev/f0 1
+	is "$(copy_stat /dev/f0 copies failed error_fallbacks)" "1 1 1" \
+		"copies, failed, error_fallbacks"
+	is "$(messages "$MESSAGE.*giving up")" 1 messages
+}
+
+# All requests fail, the reads and writes of the emulation too.
+all_requests_fail()
+{
+	make_halves
+	fail_requests -1 "$(half "$1")"
+	want "EIO 0 0" rawcopy -s /dev/f0p1 /dev/f0p2 8M 0:4M
+	fail_off
+	pattern check /dev/f0 1
+	is "$(copy_stat /dev/f0 copies failed error_fallbacks)" "1 1 1" \
+		"copies, failed, error_fallbacks"
+}
+
+# A quarter of all requests fails, at random: never is an error success.
+some_requests_fail()
+{
+	make_null f0 size=64
+	fail_requests -1 /sys/block/f0/make-it-fail
+	echo 3 >"$FAIL/probability"
+	# The program's own reads and writes must not fail: only its ioctl does.
+	echo Y >"$FAIL/task-filter"
+	fault -f -n 300 -l 1048576 /dev/f0 /dev/f0 >"$TMP/out"
+	cat "$TMP/out"
+	fail_off
+	grep -qx 'wrong 0' "$TMP/out"
+	grep -qE '^errors 0 [1-9]' "$TMP/out"
+	grep -qE '^errors EIO [1-9]' "$TMP/out"
+	is "$(grep -c '^errors' "$TMP/out")" 2 "kinds of results"
+	[ "$(copy_stat /dev/f0 error_fallbacks)" -gt 0 ]
+	[ "$(copy_stat /dev/f0 emulated_bytes)" -gt 0 ]
+}
+
+# A thousand failures are counted, but not a thousand messages written.
+messages_are_limited()
+{
+	local fallbacks have
+
+	make_halves
+	fail_requests -1 "$(half 2)"
+	echo Y >"$FAIL/task-filter"
+	fault -f -n 1000 -l 4096 /dev/f0p1 /dev/f0p2 >"$TMP/out"
+	fail_off
+	want "errors EIO 1000
+copied 0
+offloaded 0
+wrong 0" cat "$TMP/out"
+	fallbacks=$(copy_stat /dev/f0 error_fallbacks)
+	is "$fallbacks" 1000 error_fallbacks
+	have=$(messages "$MESSAGE")
+	[ "$have" -ge 1 ]
+	[ "$have" -lt 500 ]
+}
+
+nvme_command_fails()
+{
+	local disk
+
+	disk=$(disk_of /dev/vm/big)
+	partition add /dev/vm/big 1 0 32M
+	defer partition del /dev/vm/big 1
+	partition add /dev/vm/big 2 32M 32M
+	defer partition del /dev/vm/big 2
+	pattern fill -l 64M /dev/vm/big 1
+	wait_for test -b "/dev/${disk}p2"
+	fail_requests 1 "/sys/block/$disk/${disk}p2/make-it-fail"
+	want "0 4194304 0" rawcopy -s "/dev/${disk}p1" "/dev/${disk}p2" 8M 0:4M
+	fail_off
+	pattern check -l 64M /dev/vm/big 1 @40M:1 0:4M
+	is "$(copy_stat /dev/vm/big error_fallbacks)" 1 error_fallbacks
+}
+
+# Below a stripe: what one leg has copied is kept, though the other one fails.
+one_leg_fails()
+{
+	make_null f0 size=64
+	make_null f1 size=64
+	pattern fill /dev/f0 1
+	pattern fill /dev/f1 2
+	make_dm fs "0 65536 striped 2 128 /dev/f0 65536 /dev/f1 65536"
+	fail_requests -1 /sys/block/f1/make-it-fail
+	want "EIO 65536 65536" rawcopy -s /dev/f0 /dev/mapper/fs 0 0:1M
+	fail_off
+	# The pieces of the good leg may be there, behind the first failure too.
+	pattern check /dev/f1 2
+	pattern check -l 32M /dev/f0 1
+	pattern check -o 32M -l 64K /dev/f0 1 @32M:1 0:64K
+	[ "$(copy_stat /dev/mapper/fs error_fallbacks)" -eq 1 ]
+	want "0 1048576 524288" rawcopy -s /dev/f0 /dev/mapper/fs 0 0:1M
+	pattern check /dev/f0 1 @32M:1 0:64K*8+128K
+	pattern check /dev/f1 2 @32M:1 64K:64K*8+128K
+}
+
+# A command that never answers has the error of a timeout.
+command_times_out()
+{
+	make_null f0 size=64
+	pattern fill /dev/f0 1
+	set_queue /dev/f0 io_timeout 500
+	defer eval "echo 0 >$NULLB/f0/timeout_inject/probability"
+	echo 0 >"$NULLB/f0/timeout_inject/verbose"
+	echo -1 >"$NULLB/f0/timeout_inject/times"
+	echo 100 >"$NULLB/f0/timeout_inject/probability"
+	want "ETIMEDOUT 0 0" rawcopy -f n /dev/f0 8M 0:1M
+	want "ETIMEDOUT 0 0" rawcopy /dev/f0 8M 0:1M
+	echo 0 >"$NULLB/f0/timeout_inject/probability"
+	pattern check -o 9M /dev/f0 1
+	want "0 1048576 1048576" rawcopy -f n /dev/f0 8M 0:1M
+	pattern check /dev/f0 1 @8M:1 0:1M
+}
+
+prove "a failed COPY_OUT is emulated, counted, and said once" one_failed_command 2
+prove "a failed COPY_IN is emulated, counted, and said once" one_failed_command 1
+prove "a failed COPY_OUT with emulation forbidden is its own error" \
+	one_failed_command_forbidden 2
+prove "a failed COPY_IN with emulation forbidden is its own error" \
+	one_failed_command_forbidden 1
+prove "if nothing can be read, the copy says so" all_requests_fail 1
+prove "if nothing can be written, the copy says so" all_requests_fail 2
+prove "random failures are never success with wrong data" some_requests_fail
+prove "messages are limited, counts are not" messages_are_limited
+prove "a failed command of NVMe is emulated and counted" nvme_command_fails
+prove "a failing leg of a stripe" one_leg_fails
+prove "a command that times out" command_times_out
+finish

@@ -1,0 +1,143 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# One thread keeps a device with some latency busy: several COPY_OUTs, or several
+# reads and writes of the emulation, in flight at once; and it does not take much
+# memory for that.
+#
+# null_blk moves the data when it takes a command, and on an emulated CPU that may
+# share its core 16 MiB take long: with the latency of a real device, the first
+# command would be over before the second one is sent, whoever sends it.  So it
+# has 100 ms or more here.
+
+# shellcheck source=/dev/null
+. "$(dirname "$0")/lib.sh"
+
+# sampled_max DISK: until $TMP/over is there, the most that was in flight.
+sampled_max()
+{
+	local r w max=0
+
+	while [ ! -e "$TMP/over" ]; do
+		read -r r w <"/sys/block/$1/inflight"
+		[ $((r + w)) -le "$max" ] || max=$((r + w))
+	done
+	echo "$max" >"$TMP/max"
+}
+
+# sample DISK COMMAND...: run it, and have $TMP/max afterwards.
+sample()
+{
+	local disk=$1 sampler
+
+	shift
+	rm -f "$TMP/over"
+	sampled_max "$disk" &
+	sampler=$!
+	"$@"
+	touch "$TMP/over"
+	wait "$sampler"
+}
+
+at_least()
+{
+	[ "$1" -ge "$2" ] || { echo "$3: only $1, should be at least $2"; return 1; }
+}
+
+at_most()
+{
+	[ "$1" -le "$2" ] || { echo "$3: $1, should be at most $2"; return 1; }
+}
+
+idle()
+{
+	local gauge
+
+	for gauge in outs_inflight emulation_bios_inflight emulation_bytes; do
+		is "$(debug_counter "$gauge")" 0 "$gauge when nothing runs"
+	done
+}
+
+# The first 64 MiB hold seed 1.  Filled and read at once, because each I/O of dd
+# takes a latency.
+slow_null()
+{
+	make_null "$1" size=160 irqmode=2 max_sectors=2560 hw_queue_depth=256 "${@:2}"
+	truncate -s 64M "$TMP/data"
+	pattern fill -b "$TMP/data" 1
+	dd if="$TMP/data" of="/dev/$1" bs=64M oflag=direct status=none
+	echo 1 >"$DEBUG/counters"
+}
+
+# check_slow DEVICE RANGE...: at 80 MiB it has these ranges of seed 1, then zeroes
+check_slow()
+{
+	dd if="/dev/$1" of="$TMP/have" bs=160M iflag=direct status=none
+	pattern check -b "$TMP/have" 0 @0:1 0:64M @80M:1 "${@:2}"
+	rm "$TMP/have"
+}
+
+outs_in_flight()
+{
+	slow_null n0 blocksize=4096 completion_nsec=2000000000
+	sample n0 rawcopy -f n /dev/n0 80M 0:64M >"$TMP/out"
+	is "$(cat "$TMP/out")" "0 67108864 67108864"
+	check_slow n0 0:64M
+	debug_counter outs_inflight_max >"$TMP/outs"
+	at_least "$(cat "$TMP/outs")" 4 "COPY_OUTs in flight"
+	at_least "$(cat "$TMP/max")" 4 "commands in flight, sampled"
+	is "$(debug_counter emulation_bytes_max)" 0 "memory of an offloaded copy"
+	idle
+}
+
+# A real device: it has not moved anything when the command is taken.
+nvme_outs_in_flight()
+{
+	pattern fill -l 160M /dev/vm/big 1
+	echo 1 >"$DEBUG/counters"
+	want "0 67108864 67108864" rawcopy -f n /dev/vm/big 80M 0:64M
+	pattern check -l 160M /dev/vm/big 1 @80M:1 0:64M
+	at_least "$(debug_counter outs_inflight_max)" 4 "COPY_OUTs in flight"
+	idle
+}
+
+emulation_in_flight()
+{
+	slow_null n0 max_copy_bytes=0 completion_nsec=100000000
+	sample n0 rawcopy /dev/n0 80M 0:64M >"$TMP/out"
+	is "$(cat "$TMP/out")" "0 67108864 0"
+	check_slow n0 0:64M
+	debug_counter emulation_bios_inflight_max >"$TMP/bios"
+	debug_counter emulation_bytes_max >"$TMP/bytes"
+	at_least "$(cat "$TMP/bios")" 8 "bios of the emulation in flight"
+	at_least "$(cat "$TMP/max")" 8 "requests in flight, sampled"
+	idle
+}
+
+memory_of_emulation()
+{
+	at_most "$(cat "$TMP/bytes")" 8388608 "bytes of buffers of one copy"
+	# More than one buffer, or the pipeline is none.
+	at_least "$(cat "$TMP/bytes")" 1048576 "bytes of buffers of one copy"
+}
+
+# Many small sources: a bio each, and no more memory than for large ones.
+gather_in_flight()
+{
+	slow_null n0 max_copy_bytes=0 completion_nsec=20000000
+	rawcopy /dev/n0 80M "0:4K*1024+8K" >"$TMP/out"
+	is "$(cat "$TMP/out")" "0 4194304 0"
+	check_slow n0 "0:4K*1024+8K"
+	at_least "$(debug_counter emulation_bios_inflight_max)" 8 \
+		"bios of the emulation in flight"
+	at_most "$(debug_counter emulation_bytes_max)" 8388608 "bytes of buffers"
+	idle
+}
+
+prove "at least 4 COPY_OUTs of one thread are in flight" outs_in_flight
+prove "at least 4 COPY_OUTs of one thread are in flight on NVMe" nvme_outs_in_flight
+prove "at least 8 bios of the emulation of one thread are in flight" emulation_in_flight
+prove "an emulated copy takes at most 8 MiB of buffers" memory_of_emulation
+echo "#   COPY_OUTs $(cat "$TMP/outs"), bios $(cat "$TMP/bios"), buffers $(cat "$TMP/bytes") bytes"
+prove "an emulated gather of 1024 ranges is as parallel" gather_in_flight
+finish

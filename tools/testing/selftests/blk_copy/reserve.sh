@@ -1,0 +1,178 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Copies without memory: what is set aside for that is used, they all finish,
+# and everything is given back.
+
+# shellcheck source=/dev/null
+. "$(dirname "$0")/lib.sh"
+
+FAULTS=/sys/kernel/debug
+
+fault_off()
+{
+	echo 0 >"$FAULTS/$1/probability"
+}
+
+# fault_on NAME [ATTRIBUTE=VALUE...]: always, but only tasks that ask for it.
+fault_on()
+{
+	local name=$1 word
+
+	shift
+	for word in task-filter=Y times=-1 interval=0 space=0 verbose=0 "$@"; do
+		echo "${word#*=}" >"$FAULTS/$name/${word%%=*}"
+	done
+	defer fault_off "$name"
+	echo 100 >"$FAULTS/$name/probability"
+}
+
+idle()
+{
+	local gauge
+
+	for gauge in outs_inflight emulation_bios_inflight emulation_bytes; do
+		is "$(debug_counter "$gauge")" 0 "$gauge when nothing runs"
+	done
+}
+
+# copies COPIES BYTES OFFLOADED fault-arguments...: all of them succeed.
+copies()
+{
+	local n=$1 bytes=$2 offloaded=$3
+
+	shift 3
+	echo 1 >"$DEBUG/counters"
+	want "errors 0 $n
+copied $bytes
+offloaded $offloaded
+wrong 0" fault "$@"
+	idle
+}
+
+count()
+{
+	local have
+
+	have=$(debug_counter "$1")
+	echo "$1 $have" >>"$TMP/counts"
+	[ "$have" -gt 0 ] || { echo "$1 is $have"; return 1; }
+}
+
+# Not a page for the buffers: only the reserve of the set is left.
+emulation_without_pages()
+{
+	make_null m0 size=64 max_copy_bytes=0
+	pattern fill /dev/m0 1
+	fault_on fail_page_alloc min-order=0 ignore-gfp-wait=N ignore-gfp-highmem=Y
+	copies 8 33554432 0 -f -n 8 -l 4194304 /dev/m0 /dev/m0
+	count reserve_used
+}
+
+emulation_without_pages_nvme()
+{
+	fault_on fail_page_alloc min-order=0 ignore-gfp-wait=N ignore-gfp-highmem=Y
+	copies 4 16777216 0 -f -n 4 -l 4194304 /dev/vm/big /dev/vm/big2
+	count reserve_used
+}
+
+# Large pages fail, small ones do not: no reserve is needed.
+emulation_without_large_pages()
+{
+	make_null m0 size=64 max_copy_bytes=0
+	pattern fill /dev/m0 1
+	fault_on fail_page_alloc min-order=1 ignore-gfp-wait=N ignore-gfp-highmem=Y
+	copies 8 33554432 0 -f -n 8 -l 4194304 /dev/m0 /dev/m0
+	is "$(debug_counter reserve_used)" 0 reserve_used
+}
+
+# bios and ranges come from slabs; where the caller may not sleep, none is left.
+emulation_without_slab()
+{
+	make_null m0 size=64 max_copy_bytes=0
+	pattern fill /dev/m0 1
+	fault_on failslab ignore-gfp-wait=Y cache-filter=N
+	copies 8 33554432 0 -f -n 8 -l 4194304 /dev/m0 /dev/m0
+}
+
+offload_without_slab()
+{
+	local before after
+
+	before=$(cat "$DEBUG/nvme_reserve_used")
+	fault_on failslab ignore-gfp-wait=Y cache-filter=N
+	copies 8 33554432 33554432 -f -n 8 -l 4194304 /dev/vm/big /dev/vm/big
+	after=$(cat "$DEBUG/nvme_reserve_used")
+	echo "nvme_reserve_used $((after - before))" >>"$TMP/counts"
+	[ "$after" -gt "$before" ]
+}
+
+# parts DEVICE COUNT MIB: destinations of their own behind the first COUNT * MIB;
+# their names are in PARTS.
+parts()
+{
+	local disk i sep=
+
+	disk=$(disk_of "$1")
+	[[ $disk != *[0-9] ]] || sep=p
+	PARTS=()
+	for ((i = 1; i <= $2; i++)); do
+		partition add "$1" "$i" "$((($2 + i - 1) * $3))M" "$3M"
+		defer partition del "$1" "$i"
+		wait_for test -b "/dev/$disk$sep$i"
+		PARTS+=("/dev/$disk$sep$i")
+	done
+}
+
+# Several at once: one has the reserve, the others wait for it or for memory.
+offloads_without_slab()
+{
+	local before
+
+	before=$(cat "$DEBUG/nvme_reserve_used")
+	parts /dev/vm/tiny 8 2
+	fault_on failslab ignore-gfp-wait=Y cache-filter=N
+	copies 64 134217728 134217728 -f -t 8 -n 8 -l 2097152 /dev/vm/tiny "${PARTS[@]}"
+	[ "$(cat "$DEBUG/nvme_reserve_used")" -gt "$before" ]
+}
+
+# 24 copies for 16 chunks and 32 units
+starving_offloads()
+{
+	make_null m0 size=96 irqmode=2 completion_nsec=20000000
+	parts /dev/m0 24 2
+	copies 96 201326592 201326592 -t 24 -n 4 -l 2097152 /dev/m0 "${PARTS[@]}"
+	count starved
+}
+
+starving_emulations()
+{
+	make_null m0 size=192 max_copy_bytes=0 irqmode=2 completion_nsec=10000000
+	parts /dev/m0 24 4
+	copies 48 201326592 0 -t 24 -n 2 -l 4194304 /dev/m0 "${PARTS[@]}"
+	count starved
+}
+
+starving_without_pages()
+{
+	make_null m0 size=48 max_copy_bytes=0 irqmode=2 completion_nsec=2000000
+	pattern fill /dev/m0 1
+	parts /dev/m0 24 1
+	fault_on fail_page_alloc min-order=0 ignore-gfp-wait=N ignore-gfp-highmem=Y
+	copies 24 25165824 0 -f -t 24 -l 1048576 /dev/m0 "${PARTS[@]}"
+	count starved
+	count reserve_used
+}
+
+prove "without pages, copies are emulated from the reserve" emulation_without_pages
+prove "without pages, copies between namespaces are emulated from the reserve" \
+	emulation_without_pages_nvme
+prove "without large pages, emulation uses small ones" emulation_without_large_pages
+prove "without slab memory, copies are emulated" emulation_without_slab
+prove "without slab memory, NVMe offloads from its reserve" offload_without_slab
+prove "without slab memory, many commands share the reserve of NVMe" offloads_without_slab
+prove "24 offloaded copies share 16 chunks" starving_offloads
+prove "24 emulated copies share 32 buffers" starving_emulations
+prove "24 emulated copies share the reserve" starving_without_pages
+sed 's/^/#   /' "$TMP/counts"
+finish
