@@ -11,6 +11,7 @@
  * FAKE_EMULATE=n	n bytes of each call count as emulated
  * FAKE_CORRUPT=off	one bit of the destination is wrong
  * FAKE_DELAY=ms	a call takes that long
+ * FAKE_FLUSH=n		fdatasync() fails with n
  */
 #include <errno.h>
 #include <linux/blk-copy.h>
@@ -34,11 +35,17 @@ static unsigned long long env(const char *name, unsigned long long none)
 	return text ? strtoull(text, NULL, 0) : none;
 }
 
+static FILE *open_log(void)
+{
+	const char *name = getenv("FAKE_LOG");
+
+	return name ? fopen(name, "ae") : NULL;
+}
+
 static void write_log(const struct blk_copy_arg *arg,
 		      const struct blk_copy_range *r)
 {
-	const char *name = getenv("FAKE_LOG");
-	FILE *f = name ? fopen(name, "ae") : NULL;
+	FILE *f = open_log();
 	unsigned int i;
 
 	if (!f)
@@ -145,4 +152,16 @@ int ioctl(int fd, unsigned long request, ...)
 	if (request == BLKCOPY)
 		return fake_copy(fd, arg);
 	return syscall(SYS_ioctl, fd, request, arg);
+}
+
+int fdatasync(int fd)
+{
+	FILE *f = open_log();
+
+	if (f) {
+		fputs("flush\n", f);
+		fclose(f);
+	}
+	errno = env("FAKE_FLUSH", 0);
+	return errno ? -1 : syscall(SYS_fdatasync, fd);
 }
