@@ -279,6 +279,23 @@ blk_copy_next_hole(struct blk_copy *copy, u32 *off, u32 *len)
 }
 
 /**
+ * blk_copy_emulated - is nothing of the present step left to read?
+ * @chunk:	a chunk that is emulated, without an error so far
+ *
+ * The holes are taken one after the other, so this needs no map of what was
+ * written: such a map may run out of slices.
+ *
+ * Return: true if every hole was taken by a unit.
+ */
+bool blk_copy_emulated(const struct blk_copy_chunk *chunk)
+{
+	u32 off, len;
+
+	return !blk_copy_map_next_hole(&chunk->token.done, chunk->emu_next,
+				       chunk->step, &off, &len);
+}
+
+/**
  * blk_copy_emulate - start as many units as there is work and room for
  * @copy:	the copy; called by its runner
  *

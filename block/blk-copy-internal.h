@@ -3,6 +3,7 @@
 #define BLK_COPY_INTERNAL_H
 
 #include <linux/blk-copy.h>
+#include <linux/blk-mq.h>
 #include <linux/cgroup.h>
 
 /*
@@ -63,7 +64,7 @@ enum blk_copy_reason {
  * @offloaded:	bytes of settled steps that devices moved
  * @emulated:	bytes of settled steps that were read and written
  * @out:	the COPY_OUT
- * @done:	finished bytes of the step, offloaded or emulated
+ * @done:	bytes of the step that were read and written
  * @token:	the token of the step
  */
 struct blk_copy_chunk {
@@ -127,6 +128,8 @@ struct blk_copy_unit {
 void blk_copy_map_init(struct blk_copy_map *map);
 void blk_copy_map_add(struct blk_copy_map *map, u32 off, u32 len);
 u32 blk_copy_map_prefix(const struct blk_copy_map *map);
+u32 blk_copy_maps_prefix(const struct blk_copy_map *a,
+			 const struct blk_copy_map *b);
 u32 blk_copy_map_below(const struct blk_copy_map *map, u32 end);
 bool blk_copy_map_next_hole(const struct blk_copy_map *map, u32 from, u32 end,
 			    u32 *off, u32 *len);
@@ -166,6 +169,7 @@ bool blk_copy_chunk_stopped(const struct blk_copy_chunk *chunk);
 void blk_copy_fold_chunk(struct blk_copy *copy, struct blk_copy_chunk *chunk);
 
 /* blk-copy-emulate.c */
+bool blk_copy_emulated(const struct blk_copy_chunk *chunk);
 bool blk_copy_emulate(struct blk_copy *copy);
 void blk_copy_unit_ended(struct blk_copy_unit *unit);
 
@@ -209,6 +213,14 @@ static inline void blk_copy_note_status(blk_status_t *first, blk_status_t status
 		WRITE_ONCE(*first, status);
 }
 
+/* A dry run sends no command, so it is in no disk statistics either. */
+static inline void blk_copy_account_start(struct request *rq)
+{
+	if (unlikely(req_op(rq) == REQ_OP_COPY_OUT) &&
+	    test_bit(BLK_COPY_TOKEN_DRY_RUN, &bio_copy_token(rq->bio)->flags))
+		rq->rq_flags &= ~RQF_IO_STAT;
+}
+
 /* Ends a COPY_IN at a leaf; such a bio never becomes a request. */
 static inline bool blk_copy_in(struct bio *bio)
 {
@@ -248,6 +260,10 @@ static inline unsigned int
 blk_copy_max_sectors(const struct queue_limits *lim)
 {
 	return 0;
+}
+
+static inline void blk_copy_account_start(struct request *rq)
+{
 }
 
 static inline int bio_copy_split_sectors(struct bio *bio,

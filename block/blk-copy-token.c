@@ -80,6 +80,34 @@ u32 blk_copy_map_prefix(const struct blk_copy_map *map)
 	return map->nr && !map->slice[0].off ? map->slice[0].len : 0;
 }
 
+static u32 blk_copy_map_end_at(const struct blk_copy_map *map, u32 off)
+{
+	unsigned int i;
+
+	for (i = 0; i < map->nr && map->slice[i].off <= off; i++)
+		if (off < map->slice[i].off + map->slice[i].len)
+			return map->slice[i].off + map->slice[i].len;
+	return off;
+}
+
+/**
+ * blk_copy_maps_prefix - how far is everything done, by one or the other?
+ * @a:		a map
+ * @b:		another map of the same bytes
+ *
+ * Return: bytes from offset 0 without a gap in both together.
+ */
+u32 blk_copy_maps_prefix(const struct blk_copy_map *a,
+			 const struct blk_copy_map *b)
+{
+	u32 off = 0, next;
+
+	while ((next = max(blk_copy_map_end_at(a, off),
+			   blk_copy_map_end_at(b, off))) != off)
+		off = next;
+	return off;
+}
+
 /**
  * blk_copy_map_below - how much is done below an offset?
  * @map:	the map

@@ -47,9 +47,6 @@
 
 static struct blk_copy_set blk_copy_front_set;
 
-static_assert(sizeof(struct bio) <= BLK_COPY_BIO_BYTES,
-	      "struct bio must not grow for copy offload");
-
 /* -------------------------------------------------- hooks of the core */
 
 /* The part of the gate that does not depend on the queue */
@@ -318,7 +315,7 @@ static void blk_copy_chunk_fallback(struct blk_copy_chunk *chunk,
 
 	if (test_bit(BLK_COPY_TOKEN_WHOLE_ONLY, &chunk->token.flags))
 		blk_copy_map_init(&chunk->token.done);
-	chunk->done = chunk->token.done;
+	blk_copy_map_init(&chunk->done);
 	if (copy->flags & BLK_COPY_NO_EMULATION) {
 		blk_copy_chunk_fail(chunk, blk_copy_refusal_errno(chunk));
 		return;
@@ -622,7 +619,7 @@ static bool blk_copy_end_emulation(struct blk_copy *copy)
 		error = blk_status_to_errno(chunk->emu_status);
 		if (error)
 			blk_copy_chunk_fail(chunk, error);
-		else if (blk_copy_map_prefix(&chunk->done) == chunk->step)
+		else if (blk_copy_emulated(chunk))
 			blk_copy_chunk_settle(chunk);
 		else if (blk_copy_chunk_stopped(chunk))
 			blk_copy_chunk_fail(chunk, -EINTR);
@@ -648,13 +645,13 @@ void blk_copy_fold_chunk(struct blk_copy *copy, struct blk_copy_chunk *chunk)
 	u64 total_off = offloaded, total_emu = chunk->emulated;
 
 	if (chunk->step) {
-		u32 prefix = blk_copy_map_prefix(&chunk->done);
-		u32 by_device = blk_copy_map_below(&chunk->token.done, U32_MAX);
+		const struct blk_copy_map *by_device = &chunk->token.done;
+		u32 prefix = blk_copy_maps_prefix(by_device, &chunk->done);
 
 		good += prefix;
-		offloaded += blk_copy_map_below(&chunk->token.done, prefix);
-		total_off += by_device;
-		total_emu += blk_copy_map_below(&chunk->done, U32_MAX) - by_device;
+		offloaded += blk_copy_map_below(by_device, prefix);
+		total_off += blk_copy_map_below(by_device, U32_MAX);
+		total_emu += blk_copy_map_below(&chunk->done, U32_MAX);
 	}
 	copy->stat_offloaded += total_off;
 	copy->stat_emulated += total_emu;
@@ -1029,6 +1026,9 @@ EXPORT_SYMBOL_GPL(blk_copy_set_exit);
 
 static int __init blk_copy_init(void)
 {
+	/* The series may not make every bio of the system larger. */
+	BUILD_BUG_ON(sizeof(struct bio) > BLK_COPY_BIO_BYTES);
+
 	return blk_copy_set_init(&blk_copy_front_set, "front",
 				 BLK_COPY_FRONT_CHUNKS, BLK_COPY_FRONT_UNITS,
 				 NULL);
