@@ -266,7 +266,7 @@ static void random_chunk(struct fold_test *t, struct fold_model *m,
 	for (i = 0; i < c.step; i++) {
 		if (how[i] == HOW_DEVICE)
 			blk_copy_map_add(&t->chunk.token.done, i, 1);
-		if (how[i] != HOW_NOT)
+		if (how[i] == HOW_EMULATED)
 			blk_copy_map_add(&t->chunk.done, i, 1);
 	}
 }
