@@ -114,6 +114,22 @@ obeyed()
 	pattern check "$D0" 1 @8M:1 0:1M @10M:1 0:1M @12M:1 0:1M
 }
 
+# From one block to more than the default
+sizes()
+{
+	make_null d0 size=64 max_copy_bytes=$((64 * M))
+	pattern fill "$D0" 1
+	counting "$D0" want "0 $((24 * M)) $((24 * M))" rawcopy -f n "$D0" 32M 0:24M
+	did 2 2
+	queue "$D0" copy_max_bytes $((64 * M))
+	counting "$D0" want "0 $((24 * M)) $((24 * M))" rawcopy -f n "$D0" 32M 1M:24M
+	did 1 1
+	queue "$D0" copy_max_bytes 512
+	counting "$D0" want "0 65536 65536" rawcopy -f n "$D0" 60M 2M:64K
+	did 128 128
+	pattern check "$D0" 1 @32M:1 1M:24M @60M:1 2M:64K
+}
+
 # Either end can forbid it.
 obeyed_by_stack()
 {
@@ -137,6 +153,7 @@ prove "limits are those of the device, the default at most 16 MiB" all_limits
 prove "copy_max_bytes is clamped, and refuses what is misaligned" max_bytes
 prove "all other attributes are read-only" read_only
 prove "copy_max_bytes is obeyed, 0 switches offload off" obeyed
+prove "copy_max_bytes may be one block, and more than the default" sizes
 prove "copy_max_bytes is obeyed above and below a stack" obeyed_by_stack
 
 domains()
@@ -341,6 +358,14 @@ dry_run()
 	is "$(device_copies "$D0") $(device_copies "$D1")" "0 0 0 0" "commands of the devices"
 }
 
+# More than 4 GiB, and more than read() takes at once
+dry_run_large()
+{
+	make_null d0 size=16384
+	want "0 0 $((7 * 1024 * M + 512))" rawcopy -f d "$D0" 8G "512M:$((7 * 1024 * M + 512))"
+	want "0 0 $((8 * 1024 * M - 8 * M))" rawcopy -f d "$D0" 8G "0:$((8 * M - 8192))*1024+$((8 * M))"
+}
+
 # Dirty pages may stay where they are, for nothing is read.
 dry_run_cache()
 {
@@ -352,6 +377,7 @@ dry_run_cache()
 }
 
 prove "a dry run says exactly how much would be offloaded, writes nothing" dry_run
+prove "a dry run of more than 4 GiB" dry_run_large
 prove "a dry run leaves the page cache alone" dry_run_cache
 
 # -------------------------------------------------------- disk statistics

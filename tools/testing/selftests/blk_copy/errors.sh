@@ -378,13 +378,14 @@ prove "EIO from a zone that is not at its write pointer" wrong_place
 
 # ----------------------------------------------- devices that go away
 
-# paused_copy ARGS...: in the background, until it is between COPY_IN and OUT.
+# paused_copy MILLISECONDS ARGS...: in the background, until it is between COPY_IN and OUT.
 paused_copy()
 {
 	local pauses
 
 	pauses=$(debug_counter pauses)
-	echo 3000 >"$DEBUG/pause_ms"
+	echo "$1" >"$DEBUG/pause_ms"
+	shift
 	defer eval "echo 0 >$DEBUG/pause_ms"
 	rawcopy "$@" >"$TMP/result" &
 	wait_for more_pauses "$pauses"
@@ -399,7 +400,7 @@ more_pauses()
 null_gone_paused()
 {
 	make_null d0 size=16
-	paused_copy "$@" /dev/d0 0 8M:4M
+	paused_copy 3000 "$@" /dev/d0 0 8M:4M
 	drop_null d0
 	wait $! || :
 	is "$(cat "$TMP/result")" "EIO 0 0"
@@ -411,7 +412,7 @@ nvme_gone_paused()
 
 	dev=$(realpath /dev/vm/big2)
 	ctrl=${dev%n*}
-	paused_copy "$@" /dev/vm/big2 0 8M:4M
+	paused_copy 6000 "$@" /dev/vm/big2 0 8M:4M
 	nvme detach-ns "$ctrl" --namespace-id=6 --controllers="$(cat "/sys/class/nvme/${ctrl##*/}/cntlid")"
 	wait_for test ! -e "$dev"
 	wait $! || :
@@ -427,7 +428,7 @@ null_gone_offload()
 {
 	local error copied offloaded
 
-	make_null d0 size=16 irqmode=2 completion_nsec=20000000 max_copy_bytes="$M" hw_queue_depth=1 \
+	make_null d0 size=16 irqmode=2 completion_nsec=200000000 max_copy_bytes="$M" hw_queue_depth=1 \
 		submit_queues=1
 	rawcopy "$@" /dev/d0 0 8M:8M >"$TMP/result" &
 	wait_for some_commands

@@ -116,7 +116,7 @@ void *memcpy(void *to, const void *from, size_t len);
 
 void *memset(void *to, int c, size_t len)
 {
-	volatile char *p = to;
+	char *p = to;
 
 	while (len--)
 		*p++ = c;
@@ -125,7 +125,7 @@ void *memset(void *to, int c, size_t len)
 
 void *memcpy(void *to, const void *from, size_t len)
 {
-	volatile char *p = to;
+	char *p = to;
 	const char *q = from;
 
 	while (len--)
@@ -141,13 +141,12 @@ void __attribute__((noreturn)) start_c(long *stack)
 	_exit(main(*stack, (char **)(stack + 1)));
 }
 
-asm(".globl _start\n"
-    "_start:\n\t"
-    "xor %ebp, %ebp\n\t"
-    "mov %esp, %eax\n\t"
-    "and $-16, %esp\n\t"
-    "sub $12, %esp\n\t"
-    "push %eax\n\t"
-    "call start_c\n");
+asm(".globl _start\n\t"
+	"_start: xor %ebp, %ebp\n\t"
+	"mov %esp, %eax\n\t"
+	"and $-16, %esp\n\t"
+	"sub $12, %esp\n\t"
+	"push %eax\n\t"
+	"call start_c\n");
 
 #endif /* BLK_COPY_I386_H */

@@ -20,7 +20,7 @@
 
 #include "seeded.h"
 
-#define MIB		(1UL << 20)
+#define MIB		(1024UL * 1024)
 #define FROM		(1 * MIB)
 #define TO		(8 * MIB)
 #define LEN		(MIB - 2 * SECTOR)
@@ -175,12 +175,17 @@ static void destination_kept(void)
 }
 
 struct toucher {
-	volatile uint64_t *word;
-	unsigned char *pages;
-	volatile int stop;
+	uint64_t *word;
+	const unsigned char *pages;
+	int stop;
 	uint64_t last;
 	uint64_t sum;
 };
+
+static uint64_t load(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
 
 /* Write one word over and over, and fault the other pages in. */
 static void *touch(void *arg)
@@ -188,10 +193,10 @@ static void *touch(void *arg)
 	struct toucher *t = arg;
 	unsigned int i;
 
-	while (!t->stop) {
-		*t->word = ++t->last;
+	while (!__atomic_load_n(&t->stop, __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(t->word, ++t->last, __ATOMIC_SEQ_CST);
 		for (i = 0; i < MIB; i += 4096)
-			t->sum += *(volatile unsigned char *)(t->pages + i);
+			t->sum += __atomic_load_n(t->pages + i, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -201,13 +206,13 @@ static void start(pthread_t *thread, struct toucher *t)
 	if (pthread_create(thread, NULL, touch, t))
 		die("thread");
 	/* It has begun before there is anything to race with. */
-	while (!*t->word)
+	while (!load(t->word))
 		sched_yield();
 }
 
 static void stop(pthread_t thread, struct toucher *t)
 {
-	t->stop = 1;
+	__atomic_store_n(&t->stop, 1, __ATOMIC_SEQ_CST);
 	pthread_join(thread, NULL);
 	if (t->last < 2)
 		die("nothing was written during the copies");
@@ -231,9 +236,9 @@ static void destination_busy(void)
 			die("BLKCOPY: %m");
 	}
 	stop(thread, &t);
-	if (*t.word != t.last)
+	if (load(t.word) != t.last)
 		die("the word is %llu, %llu was written last",
-		    (u64)*t.word, (u64)t.last);
+		    (u64)load(t.word), (u64)t.last);
 	compare("mapping", to + SECTOR, FROM + SECTOR, LEN, OLD);
 	if (msync(to, MIB, MS_SYNC))
 		die("msync: %m");
@@ -292,7 +297,7 @@ int main(int argc, char **argv)
 	direct_fd = open(argv[2], O_RDONLY | O_DIRECT);
 	if (fd < 0 || direct_fd < 0)
 		die("%s: %m", argv[2]);
-	for (i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(scenarios); i++) {
 		if (!strcmp(argv[1], scenarios[i].name)) {
 			scenarios[i].run();
 			printf("%s\n", offloaded ? "offloaded" : "emulated");

@@ -19,8 +19,8 @@
 
 #include "seeded.h"
 
-#define BUF_BYTES	(1 << 20)
-#define MAX_PIECES	(1 << 17)
+#define BUF_BYTES	(1024 * 1024)
+#define MAX_PIECES	131072
 #define MAX_SHOWN	8
 
 static const char usage[] =

@@ -3,7 +3,7 @@
  * One BLKCOPY ioctl with whatever the caller wants in it, right or wrong, and
  * what came of it.  Also built for 32 bits, see i386.h: so no stdio.
  */
-#ifdef __i386__
+#ifdef NO_LIBC
 #include "i386.h"
 #else
 #include <errno.h>
@@ -53,7 +53,7 @@ static const char usage[] =
 static struct blk_copy_range ranges[MAX_RANGES];
 static unsigned int nr_ranges;
 
-static char input[1 << 20];
+static char input[1024 * 1024];
 static char output[8192];
 static unsigned int output_len;
 
@@ -142,7 +142,7 @@ static void put_error(int error)
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		if (names[i].nr == error) {
 			put(names[i].name);
 			return;

@@ -13,6 +13,8 @@
 
 typedef unsigned long long u64;
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 static inline int spec_digit(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -332,6 +332,17 @@ zero()
 	pattern check /dev/mapper/zero 0
 }
 
+# More than 4 GiB: no number may be cut on its way.
+zero_large()
+{
+	local len=$((4 * 1024 * M + 24 * M + 512))
+
+	make_dm zero "0 20971520 zero"
+	before /dev/mapper/zero emulated_bytes failed
+	want "0 $len 0" rawcopy /dev/mapper/zero 5G "1M:$len"
+	rose_by "$len" 0
+}
+
 delay()
 {
 	make_null d0 size=16
@@ -364,10 +375,60 @@ thin()
 	is "$(device_copies "$D0")" "0 0" "commands of the device"
 }
 
+# Drivers that have never heard of copies
+loop()
+{
+	local dev
+
+	make_null d0 size=32
+	pattern fill "$D0" 1
+	dev=$(losetup -f --show --direct-io=on "$D0")
+	defer losetup -d "$dev"
+	is "$(queue "$dev" copy_max_hw_bytes)" 0
+	want "EOPNOTSUPP 0 0" rawcopy -f n "$dev" 16M 0:1M
+	want "0 $M 0" rawcopy "$dev" 16M 3s:1M
+	pattern check "$dev" 1 @16M:1 3s:1M
+	is "$(device_copies "$D0")" "0 0" "commands of the device"
+}
+
+ram_disk()
+{
+	modprobe brd rd_nr=1 rd_size=32768
+	defer modprobe -r brd
+	wait_for test -b /dev/ram0
+	pattern fill /dev/ram0 1
+	want "EOPNOTSUPP 0 0" rawcopy -f n /dev/ram0 16M 0:1M
+	want "0 $((3 * M)) 0" rawcopy /dev/ram0 16M 3s:3M
+	pattern check /dev/ram0 1 @16M:1 3s:3M
+}
+
+# Both legs of a mirror must get the same.
+mirror()
+{
+	make_null d0 size=32
+	make_null d1 size=32
+	mdadm --create /dev/md9 --run --level=1 --raid-devices=2 --metadata=1.0 --assume-clean \
+		--bitmap=none "$D0" "$D1"
+	defer mdadm --stop /dev/md9
+	wait_for test -b /dev/md9
+	is "$(queue /dev/md9 copy_max_hw_bytes)" 0
+	pattern fill -l 30M /dev/md9 1
+	want "EOPNOTSUPP 0 0" rawcopy -f n /dev/md9 16M 0:1M
+	want "0 $((3 * M)) 0" rawcopy /dev/md9 16M 3s:3M
+	pattern check -l 30M /dev/md9 1 @16M:1 3s:3M
+	pattern check -l 30M "$D0" 1 @16M:1 3s:3M
+	pattern check -l 30M "$D1" 1 @16M:1 3s:3M
+	is "$(device_copies "$D0") $(device_copies "$D1")" "0 0 0 0" "commands of the devices"
+}
+
+prove "loop is emulated from the top" loop
+prove "brd is emulated" ram_disk
+prove "md raid1 is emulated from the top" mirror
 prove "dm-crypt is emulated from the top" crypt
 prove "dm-crypt in half of a table: the linear half is offloaded" crypt_half
 prove "snapshot and its origin are emulated from the top" snapshot_origin
 prove "dm-zero is emulated from the top" zero
+prove "more than 4 GiB in one call" zero_large
 prove "dm-delay is emulated from the top" delay
 prove "thin volumes and their snapshots are emulated from the top" thin
 

@@ -9,6 +9,30 @@
 
 SIZE=$((16 << 20))
 
+# --------------------------------------------------- the tests themselves
+
+# One wrong bit, a sector that is right but in the wrong place, and an old one
+comparison()
+{
+	make_null d0 size=16
+	pattern fill /dev/d0 2
+	pattern check /dev/d0 2
+	fails pattern check /dev/d0 3
+	fails pattern check /dev/d0 2 @1M:2 2M:512
+	dd if=/dev/d0 of=/dev/d0 bs=512 skip=100 seek=200 count=1 conv=notrunc
+	pattern check /dev/d0 2 @200s:2 100s:1s
+	pattern check /dev/d0 2 @199s:2:~0 99s:3s
+	fails pattern check /dev/d0 2
+	fails pattern check /dev/d0 2 @200s:2 99s:2s
+	fails pattern check /dev/d0 2 @200s:2:0 100s:1s
+	pattern fill -o 200s -l 1s /dev/d0 2
+	pattern check /dev/d0 2
+	printf '\1' | dd of=/dev/d0 bs=1 seek=$((SIZE - 1)) conv=notrunc
+	fails pattern check /dev/d0 2
+}
+
+prove "the comparison of the tests sees every wrong byte" comparison
+
 # ----------------------------------------------------------------- layout
 
 same_layout()
