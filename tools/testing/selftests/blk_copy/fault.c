@@ -5,9 +5,10 @@
  *
  * Each thread copies LEN bytes from its own place on SRC to its own place on one
  * of the DSTs, COPIES times; all together, but those to one DST one after the
- * other, because the kernel locks a destination.  With -f, /proc/thread-self/make-it-fail is set during
- * the ioctl and not a moment longer, for the faults that look at it.  Prints
- * how many copies ended with which error, and what they had done:
+ * other, because the kernel locks a destination.  With -f,
+ * /proc/thread-self/make-it-fail is set during the ioctl and not a moment
+ * longer, for the faults that look at it.  Prints how many copies ended with
+ * which error, and what they had done:
  *
  *	errors <name> <number>
  *	copied <bytes>
