@@ -11,6 +11,7 @@
 #include <linux/overflow.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <uapi/linux/blk-copy.h>
@@ -24,6 +25,9 @@
  */
 #define BLK_COPY_LOCK_BYTES	(64ULL << 20)
 
+/* Calls with so few ranges allocate nothing, and cannot fail for that */
+#define BLK_COPY_INLINE_RANGES	4
+
 /* One call of the ioctl */
 struct blk_copy_call {
 	struct file			*dst_file;
@@ -34,6 +38,8 @@ struct blk_copy_call {
 	struct blk_copy_segment		*segs;	/* of the present window */
 	struct blk_copy_arg		arg;
 	u64				len;
+	struct blk_copy_range		inline_ranges[BLK_COPY_INLINE_RANGES];
+	struct blk_copy_segment		inline_segs[BLK_COPY_INLINE_RANGES];
 };
 
 static struct block_device *blk_copy_file_bdev(struct file *file)
@@ -217,6 +223,55 @@ static int blk_copy_locked(struct blk_copy_call *call, struct blk_copy *copy,
 	return err;
 }
 
+/*
+ * Somebody writes to a page of the destination through a mapping, perhaps next
+ * to the range that is copied, and it cannot be dropped.  Then the window goes
+ * through the page cache, where such a writer is coherent with us; direct writes
+ * fall back in the same way.
+ */
+static int blk_copy_cached(struct blk_copy_call *call, struct blk_copy *copy,
+			   loff_t dst, void *buf, size_t size)
+{
+	unsigned int i;
+
+	for (i = 0; i < copy->nr_segs; i++) {
+		loff_t src = (loff_t)copy->segs[i].sector << SECTOR_SHIFT;
+		u64 left = (u64)copy->segs[i].nr_sects << SECTOR_SHIFT;
+
+		while (left) {
+			size_t n = min_t(u64, left, size);
+			ssize_t ret = kernel_read(call->src_file, buf, n, &src);
+
+			if (ret == n)
+				ret = kernel_write(call->dst_file, buf, n, &dst);
+			if (ret != n)
+				return ret < 0 ? ret : -EIO;
+			copy->bytes_done += n;
+			left -= n;
+			if (fatal_signal_pending(current))
+				return -EINTR;
+			cond_resched();
+		}
+	}
+	return 0;
+}
+
+static int blk_copy_busy(struct blk_copy_call *call, struct blk_copy *copy,
+			 u64 off)
+{
+	void *buf;
+	int err;
+
+	if (copy->flags & BLK_COPY_NO_EMULATION)
+		return -EBUSY;
+	buf = kvmalloc(SZ_64K, GFP_KERNEL_ACCOUNT);
+	if (!buf)
+		return -ENOMEM;
+	err = blk_copy_cached(call, copy, off, buf, SZ_64K);
+	kvfree(buf);
+	return err;
+}
+
 static unsigned int blk_copy_flags(const struct blk_copy_arg *arg)
 {
 	unsigned int flags = BLK_COPY_KILLABLE;
@@ -248,6 +303,8 @@ static int blk_copy_window(struct blk_copy_call *call, u64 pos, u64 *len)
 		if (!err)
 			err = blk_copy_locked(call, &copy,
 					      arg->dst_offset + pos, *len);
+		if (err == -EBUSY && !copy.bytes_done)
+			err = blk_copy_busy(call, &copy, arg->dst_offset + pos);
 	}
 	arg->bytes_copied += copy.bytes_done;
 	arg->bytes_offloaded += copy.bytes_offloaded;
@@ -257,12 +314,8 @@ static int blk_copy_window(struct blk_copy_call *call, u64 pos, u64 *len)
 static int blk_copy_all(struct blk_copy_call *call)
 {
 	u64 pos, len;
-	int err;
+	int err = 0;
 
-	call->segs = kvmalloc_array(call->arg.nr_ranges, sizeof(*call->segs),
-				    GFP_KERNEL_ACCOUNT);
-	if (!call->segs)
-		return -ENOMEM;
 	for (pos = 0; pos < call->len; pos += len) {
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;
@@ -273,8 +326,35 @@ static int blk_copy_all(struct blk_copy_call *call)
 			break;
 		cond_resched();
 	}
-	kvfree(call->segs);
 	return err;
+}
+
+static int blk_copy_get_ranges(struct blk_copy_call *call)
+{
+	void __user *user = u64_to_user_ptr(call->arg.ranges);
+	u32 nr = call->arg.nr_ranges;
+
+	call->ranges = call->inline_ranges;
+	call->segs = call->inline_segs;
+	if (nr > BLK_COPY_INLINE_RANGES) {
+		call->ranges = kvmalloc_array(nr, sizeof(*call->ranges),
+					      GFP_KERNEL_ACCOUNT);
+		call->segs = kvmalloc_array(nr, sizeof(*call->segs),
+					    GFP_KERNEL_ACCOUNT);
+	}
+	if (!call->ranges || !call->segs)
+		return -ENOMEM;
+	if (copy_from_user(call->ranges, user, nr * sizeof(*call->ranges)))
+		return -EFAULT;
+	return 0;
+}
+
+static void blk_copy_put_ranges(struct blk_copy_call *call)
+{
+	if (call->arg.nr_ranges <= BLK_COPY_INLINE_RANGES)
+		return;
+	kvfree(call->ranges);
+	kvfree(call->segs);
 }
 
 static int blk_copy_call(struct blk_copy_call *call)
@@ -286,15 +366,12 @@ static int blk_copy_call(struct blk_copy_call *call)
 	err = blk_copy_check_files(call);
 	if (err)
 		return err;
-	call->ranges = vmemdup_array_user(u64_to_user_ptr(call->arg.ranges),
-					  call->arg.nr_ranges,
-					  sizeof(*call->ranges));
-	if (IS_ERR(call->ranges))
-		return PTR_ERR(call->ranges);
-	err = blk_copy_check_ranges(call);
+	err = blk_copy_get_ranges(call);
+	if (!err)
+		err = blk_copy_check_ranges(call);
 	if (!err)
 		err = blk_copy_all(call);
-	kvfree(call->ranges);
+	blk_copy_put_ranges(call);
 	return err;
 }
 

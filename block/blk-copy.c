@@ -240,8 +240,19 @@ static void blk_copy_send_out(struct blk_copy_chunk *chunk)
 
 /* ------------------------------------------------- a chunk, step by step */
 
+/*
+ * Is there any hope?  Two definite domains that differ mean that no leaf of the
+ * one can copy from a leaf of the other: trying would only charge both ends for
+ * bios that move nothing.
+ */
 static bool blk_copy_may_offload(const struct blk_copy *copy)
 {
+	u64 src = bdev_get_queue(copy->src)->limits.copy.domain;
+	u64 dst = bdev_get_queue(copy->dst)->limits.copy.domain;
+
+	if (src != dst && src != BLK_COPY_DOMAIN_MIXED &&
+	    dst != BLK_COPY_DOMAIN_MIXED)
+		return false;
 	return !copy->no_offload && bdev_max_copy_sectors(copy->src) &&
 		bdev_max_copy_sectors(copy->dst);
 }
@@ -648,6 +659,8 @@ void blk_copy_fold_chunk(struct blk_copy *copy, struct blk_copy_chunk *chunk)
 		const struct blk_copy_map *by_device = &chunk->token.done;
 		u32 prefix = blk_copy_maps_prefix(by_device, &chunk->done);
 
+		/* Slices may end inside a block of a stack above the leaf. */
+		prefix -= prefix % max(copy->granule, 1U);
 		good += prefix;
 		offloaded += blk_copy_map_below(by_device, prefix);
 		total_off += blk_copy_map_below(by_device, U32_MAX);
@@ -722,6 +735,13 @@ static void blk_copy_finish(struct blk_copy *copy)
 		css_put(copy->css);
 }
 
+static void blk_copy_check_killed(struct blk_copy *copy)
+{
+	if ((copy->flags & BLK_COPY_KILLABLE) && copy->task &&
+	    fatal_signal_pending(current))
+		copy->killed = true;
+}
+
 /* Returns true when the copy is over; it may be gone if that was said before. */
 static bool blk_copy_run(struct blk_copy *copy)
 {
@@ -732,6 +752,9 @@ static bool blk_copy_run(struct blk_copy *copy)
 
 		events = atomic_read(&copy->events);
 		do {
+			/* Where all ends at once the issuer never sleeps. */
+			blk_copy_check_killed(copy);
+			cond_resched();
 			progress = blk_copy_harvest(copy);
 			progress |= blk_copy_start_chunks(copy);
 			progress |= blk_copy_emulate(copy);

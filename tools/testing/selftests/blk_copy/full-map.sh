@@ -3,6 +3,7 @@
 #
 # Steps of which so many slices are offloaded that the map of them is full.
 
+# shellcheck source=tools/testing/selftests/blk_copy/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # half_striped WHERE: /dev/mapper/d, 16 MiB of which half is striped by 32 KiB over a disk
