@@ -120,8 +120,12 @@ void nvme_config_copy(struct nvme_ns *ns, const struct nvme_id_ns *id,
 	copy->max_segment_sectors = nvme_copy_sectors(ns->head, mssrl);
 	copy->max_hw_sectors = nvme_copy_sectors(ns->head,
 						 min(mcl, mssrl * ranges));
-	/* The administrator sees the multipath node, and sets the limit there. */
-	if (nvme_ns_head_multipath(ns->head) && !disk_live(ns->disk))
+	/*
+	 * The administrator sees the multipath node, and sets the limit there.
+	 * Only before its disk is added: what is set for a path later stays.
+	 */
+	if (nvme_ns_head_multipath(ns->head) &&
+	    !test_bit(GD_ADDED, &ns->disk->state))
 		copy->max_user_sectors = UINT_MAX;
 }
 
