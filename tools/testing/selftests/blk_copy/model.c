@@ -974,16 +974,18 @@ static u64 nr_chunks(const struct copy *c)
 static void check_stopped(struct copy *c, const struct seen *s)
 {
 	u64 bad = first_bad(c), copied = c->res.bytes_copied;
+	u64 whole = min(s->prefix, c->len), block = max(c->src->lbs, c->dst->lbs);
 
 	if (copied >= c->len)
 		wrong(c, "an error, and all is copied");
 	if (c->flags & BLKCOPY_NO_EMULATION) {
 		if (c->stale && c->err == -EAGAIN)
 			return;
-		if (copied != s->prefix && !c->stale &&
+		whole -= whole % block;
+		if (copied != whole && !c->stale &&
 		    s->f.max_commands <= MAP_SLICES)
 			wrong(c, "the devices move the first %llu bytes",
-			      s->prefix);
+			      whole);
 		if (c->err != -EOPNOTSUPP && (c->err != -EIO || bad == c->len))
 			wrong(c, "a wrong error");
 		return;
