@@ -495,7 +495,7 @@ trace_events()
 	echo >"$TRACING/trace"
 	want "0 $M 0" rawcopy -s "$D0" "$D1" 8M 0:1M
 	trace
-	is "$(trace 'blk_copy_fallback: .* off 0 len 1048576 .* reason copy_out' | wc -l)" 1
+	is "$(trace 'blk_copy_fallback: .* off 0 len 1048576 .* reason limit' | wc -l)" 1
 	is "$(trace 'blk_copy_done: .* done 1048576 offloaded 0 emulated 1048576 error 0' | wc -l)" 1
 	echo >"$TRACING/trace"
 	queue "$D0" copy_max_bytes 0
