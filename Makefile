@@ -24,7 +24,7 @@ help:
 	@echo '                    MEM= CPUS= DEVICES= APPEND= TIMEOUT= ARGS= LOG= UDEV='
 	@echo '                    (tools/testing/qemu/vm --help says it all)'
 	@echo '  make check      style and static checks of all that is ours'
-	@echo '  make bench      measure; JSON in build/bench/'
+	@echo '  make bench      measure; JSON in build/results/bench.json'
 	@echo '  make tools      build blkcopy and the test programs into build/tools/'
 	@echo '  make prepare    lay out the kernel tree in build/<X.Y>/src'
 	@echo '  make refresh    write the edits made there back into patches/<X.Y>/'
