@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "seeded.h"
@@ -25,6 +26,8 @@
 #define TO		(8 * MIB)
 #define LEN		(MIB - 2 * SECTOR)
 #define ROUNDS		40
+#define RACED		10	/* at least */
+#define RACE_SECONDS	60
 #define OLD		1
 #define NEW		5
 #define OTHER		6
@@ -194,9 +197,10 @@ static void *touch(void *arg)
 	unsigned int i;
 
 	while (!__atomic_load_n(&t->stop, __ATOMIC_SEQ_CST)) {
-		__atomic_store_n(t->word, ++t->last, __ATOMIC_SEQ_CST);
-		for (i = 0; i < MIB; i += 4096)
+		for (i = 0; i < MIB; i += 4096) {
+			__atomic_store_n(t->word, ++t->last, __ATOMIC_SEQ_CST);
 			t->sum += __atomic_load_n(t->pages + i, __ATOMIC_RELAXED);
+		}
 	}
 	return NULL;
 }
@@ -214,8 +218,34 @@ static void stop(pthread_t thread, struct toucher *t)
 {
 	__atomic_store_n(&t->stop, 1, __ATOMIC_SEQ_CST);
 	pthread_join(thread, NULL);
-	if (t->last < 2)
-		die("nothing was written during the copies");
+}
+
+/*
+ * Copy until the word has changed during RACED of the copies.  How many copies
+ * that takes is up to the scheduler of a guest with few CPUs.
+ */
+static void copy_while_touched(const struct toucher *t,
+			       u64 (*source)(unsigned int round))
+{
+	unsigned int round, raced = 0;
+	time_t end = time(NULL) + RACE_SECONDS;
+	uint64_t before;
+	int err;
+
+	for (round = 0; round < ROUNDS || raced < RACED || round & 1; round++) {
+		if (time(NULL) > end)
+			die("written during only %u of %u copies", raced, round);
+		before = load(t->word);
+		err = copy_from(source(round));
+		if (err)
+			die("BLKCOPY: %s", strerror(err));
+		raced += load(t->word) != before;
+	}
+}
+
+static u64 two_sources(unsigned int round)
+{
+	return round & 1 ? FROM + SECTOR : 3 * MIB;
 }
 
 /*
@@ -227,14 +257,10 @@ static void destination_busy(void)
 	unsigned char *to = map(TO), *buf = NULL;
 	struct toucher t = { .word = (uint64_t *)to, .pages = to };
 	pthread_t thread;
-	int i;
 
 	*t.word = 0;
 	start(&thread, &t);
-	for (i = 0; i < ROUNDS; i++) {
-		if (copy_from(i & 1 ? FROM + SECTOR : 3 * MIB))
-			die("BLKCOPY: %m");
-	}
+	copy_while_touched(&t, two_sources);
 	stop(thread, &t);
 	if (load(t.word) != t.last)
 		die("the word is %llu, %llu was written last",
@@ -250,18 +276,21 @@ static void destination_busy(void)
 }
 
 /* The source is written during the copies; the last copy sees the last data. */
+static u64 one_source(unsigned int round)
+{
+	return FROM + SECTOR;
+}
+
 static void source_busy(void)
 {
 	unsigned char *from = map(FROM), *buf = NULL;
 	struct toucher t = { .word = (uint64_t *)(from + SECTOR), .pages = from };
 	pthread_t thread;
 	uint64_t word;
-	int i;
 
 	*t.word = 0;
 	start(&thread, &t);
-	for (i = 0; i < ROUNDS; i++)
-		copy();
+	copy_while_touched(&t, one_source);
 	stop(thread, &t);
 	copy();
 	if (posix_memalign((void **)&buf, 4096, MIB))
