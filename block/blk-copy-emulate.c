@@ -146,8 +146,8 @@ static void blk_copy_put_unit(struct blk_copy *copy, struct blk_copy_unit *unit)
 	copy->nr_units--;
 	spin_lock_irq(&set->lock);
 	list_add(&unit->entry, &set->free_units);
-	spin_unlock_irq(&set->lock);
 	blk_copy_set_wake(set);
+	spin_unlock_irq(&set->lock);
 }
 
 /* ----------------------------------------------------------------- I/O */
@@ -244,12 +244,12 @@ static void blk_copy_unit_start(struct blk_copy_unit *unit,
 	chunk->units++;
 	chunk->emu_next = off + unit->len;
 
-	bio_init(bio, copy->dst, unit->vecs, unit->nr_vecs,
+	bio_init(bio, NULL, unit->vecs, unit->nr_vecs,
 		 REQ_OP_WRITE | REQ_SYNC | REQ_IDLE);
+	blk_copy_bio_target(copy, bio, copy->dst);
 	bio->bi_vcnt = unit->nr_vecs;
 	bio->bi_iter.bi_size = unit->len;
 	bio->bi_iter.bi_sector = copy->dst_sector + (pos >> SECTOR_SHIFT);
-	blk_copy_bio_owner(copy, bio);
 	blk_copy_unit_read(unit);
 }
 

@@ -63,6 +63,7 @@ enum blk_copy_reason {
  * @seg_start:	first byte of that segment, counted from the start of the copy
  * @offloaded:	bytes of settled steps that devices moved
  * @emulated:	bytes of settled steps that were read and written
+ * @in:		the first COPY_IN
  * @out:	the COPY_OUT
  * @done:	bytes of the step that were read and written
  * @token:	the token of the step
@@ -89,6 +90,7 @@ struct blk_copy_chunk {
 	u64			seg_start;
 	u64			offloaded;
 	u64			emulated;
+	struct bio		in;
 	struct bio		out;
 	struct blk_copy_map	done;
 	struct blk_copy_token	token;
@@ -163,7 +165,8 @@ void __blk_copy_in(struct bio *bio);
 void blk_copy_set_wait(struct blk_copy *copy);
 void blk_copy_set_wake(struct blk_copy_set *set);
 void blk_copy_set_unwait(struct blk_copy *copy);
-void blk_copy_bio_owner(struct blk_copy *copy, struct bio *bio);
+void blk_copy_bio_target(struct blk_copy *copy, struct bio *bio,
+			 struct block_device *bdev);
 bool blk_copy_chunk_stopped(const struct blk_copy_chunk *chunk);
 
 void blk_copy_fold_chunk(struct blk_copy *copy, struct blk_copy_chunk *chunk);

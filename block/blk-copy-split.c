@@ -36,6 +36,18 @@ static u32 blk_copy_split_layer(const struct blk_copy_token *token, u8 layer,
 	return bytes;
 }
 
+/* Is the slice one range of one filling that both ends take? */
+static bool blk_copy_split_needless(const struct blk_copy_token *token,
+				    u32 off, u32 len,
+				    const struct blk_copy_limits *lim)
+{
+	const struct blk_copy_entry *e = &token->entry[0];
+
+	return token->nr_entries == 1 && e->off <= off &&
+		off + len <= e->off + e->len && len <= e->max_bytes &&
+		len >> SECTOR_SHIFT <= lim->max_segment_sectors;
+}
+
 /**
  * blk_copy_split_bytes - length of the first command of a COPY_OUT
  * @token:	its token, filled
@@ -58,6 +70,9 @@ u32 blk_copy_split_bytes(const struct blk_copy_token *token, u32 off, u32 len,
 	unsigned int i;
 
 	if (!bytes)
+		return len;
+	/* The usual case: one range, which fits. */
+	if (bytes == len && blk_copy_split_needless(token, off, len, &lim->copy))
 		return len;
 	for (i = 0; i < token->nr_layers; i++)
 		if (blk_copy_token_find(token, i, off))

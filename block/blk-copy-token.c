@@ -867,6 +867,7 @@ static void blk_copy_hold_fill(struct blk_copy_hold *hold, const struct bio *bio
 	struct blk_copy_range_iter iter;
 
 	hold->token = bio_copy_token(bio);
+	hold->node = NULL;
 	hold->layer = layer;
 	hold->pins = pins;
 	hold->nr_ranges = 0;
@@ -934,34 +935,44 @@ blk_status_t blk_copy_out_begin(struct bio *bio,
 }
 EXPORT_SYMBOL_GPL(blk_copy_out_begin);
 
+static void blk_copy_count_command(struct gendisk *disk, const struct bio *bio,
+				   const struct blk_copy_hold *hold,
+				   enum blk_copy_outcome outcome)
+{
+	if (outcome == BLK_COPY_DONE) {
+		blk_copy_stat_add(disk, BLK_COPY_STAT_COMMANDS, 1);
+		blk_copy_stat_add(disk, BLK_COPY_STAT_RANGES, hold->nr_ranges);
+		blk_copy_stat_add(disk, BLK_COPY_STAT_COMMAND_BYTES,
+				  bio->bi_iter.bi_size);
+	} else if (outcome == BLK_COPY_FAILED) {
+		blk_copy_stat_add(disk, BLK_COPY_STAT_COMMAND_ERRORS, 1);
+	}
+}
+
 /**
  * blk_copy_out_end - the command of a COPY_OUT is over
  * @bio:	the COPY_OUT, not ended yet
  * @hold:	what blk_copy_out_begin() filled; empty afterwards
- * @success:	the device says that all of it is copied; false also where the
- *		command is about to be tried again
+ * @outcome:	what became of it
  *
  * Does nothing for an empty @hold, so that cleanup paths may call it always.
  *
  * Context: any.
  */
-void blk_copy_out_end(struct bio *bio, struct blk_copy_hold *hold, bool success)
+void blk_copy_out_end(struct bio *bio, struct blk_copy_hold *hold,
+		      enum blk_copy_outcome outcome)
 {
-	struct gendisk *disk = bio->bi_bdev->bd_disk;
 	struct blk_copy_token *token = hold->token;
 
 	if (!token)
 		return;
-	if (success) {
+	if (outcome == BLK_COPY_DONE)
 		blk_copy_mark_done(token, bio);
-		blk_copy_stat_add(disk, BLK_COPY_STAT_COMMANDS, 1);
-		blk_copy_stat_add(disk, BLK_COPY_STAT_RANGES, hold->nr_ranges);
-		blk_copy_stat_add(disk, BLK_COPY_STAT_COMMAND_BYTES,
-				  bio->bi_iter.bi_size);
-	} else {
+	else if (outcome == BLK_COPY_FAILED)
 		set_bit(BLK_COPY_TOKEN_DEV_ERROR, &token->flags);
-		blk_copy_stat_add(disk, BLK_COPY_STAT_COMMAND_ERRORS, 1);
-	}
+	blk_copy_count_command(bio->bi_bdev->bd_disk, bio, hold, outcome);
+	if (hold->node)
+		blk_copy_count_command(hold->node, bio, hold, outcome);
 	blk_copy_pins_unhold(token, hold->pins);
 	hold->token = NULL;
 }

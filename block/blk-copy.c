@@ -91,12 +91,20 @@ void blk_copy_kick(struct blk_copy *copy)
 		queue_work(copy->set->wq, &copy->work);
 }
 
-/* Charge a bio to whoever asked for the copy, whichever thread sends it. */
-void blk_copy_bio_owner(struct blk_copy *copy, struct bio *bio)
+/*
+ * Send a bio to a device on behalf of whoever asked for the copy, whichever
+ * thread submits it.  The bio was made without a device, so that it is charged
+ * to one group only.
+ */
+void blk_copy_bio_target(struct blk_copy *copy, struct bio *bio,
+			 struct block_device *bdev)
 {
+	bio->bi_bdev = bdev;
 	bio->bi_ioprio = copy->ioprio;
 	if (copy->css)
 		bio_associate_blkg_from_css(bio, copy->css);
+	else
+		bio_associate_blkg(bio);
 }
 
 /**
@@ -148,7 +156,10 @@ static void blk_copy_in_end_io(struct bio *bio)
 	struct blk_copy_chunk *chunk = bio->bi_private;
 
 	blk_copy_note_status(&chunk->status, bio->bi_status);
-	bio_put(bio);
+	if (bio == &chunk->in)
+		bio_uninit(bio);
+	else
+		bio_put(bio);
 	if (atomic_dec_and_test(&chunk->pending))
 		blk_copy_chunk_done(chunk);
 }
@@ -166,17 +177,22 @@ static void blk_copy_send_one_in(struct blk_copy_chunk *chunk, sector_t sector,
 				 u32 off, u32 len)
 {
 	struct blk_copy *copy = chunk->copy;
-	struct bio *bio;
+	const blk_opf_t opf = REQ_OP_COPY_IN | REQ_NOMERGE;
+	struct bio *bio = &chunk->in;
 
-	bio = bio_alloc_bioset(copy->src, 0, REQ_OP_COPY_IN | REQ_NOMERGE,
-			       GFP_NOIO, &copy->set->bios);
+	/* Most steps need one. */
+	if (off)
+		bio = bio_alloc_bioset(NULL, 0, opf, GFP_NOIO,
+				       &copy->set->bios);
+	else
+		bio_init(bio, NULL, NULL, 0, opf);
+	blk_copy_bio_target(copy, bio, copy->src);
 	bio->bi_io_vec = &chunk->token.layer[0].bv;
 	bio->bi_iter.bi_sector = sector;
 	bio->bi_iter.bi_size = len;
 	bio->bi_iter.blk_copy_iter_off = off;
 	bio->bi_private = chunk;
 	bio->bi_end_io = blk_copy_in_end_io;
-	blk_copy_bio_owner(copy, bio);
 	atomic_inc(&chunk->pending);
 	submit_bio(bio);
 }
@@ -226,14 +242,14 @@ static void blk_copy_send_out(struct blk_copy_chunk *chunk)
 
 	trace_blk_copy_token(chunk);
 	chunk->state = BLK_COPY_CHUNK_OUT;
-	bio_init(bio, copy->dst, NULL, 0, REQ_OP_COPY_OUT | REQ_NOMERGE);
+	bio_init(bio, NULL, NULL, 0, REQ_OP_COPY_OUT | REQ_NOMERGE);
+	blk_copy_bio_target(copy, bio, copy->dst);
 	bio->bi_io_vec = &chunk->token.layer[0].bv;
 	bio->bi_iter.bi_sector = blk_copy_chunk_sector(chunk);
 	bio->bi_iter.bi_size = chunk->step;
 	bio->bi_iter.blk_copy_iter_off = 0;
 	bio->bi_private = chunk;
 	bio->bi_end_io = blk_copy_out_end_io;
-	blk_copy_bio_owner(copy, bio);
 	blk_copy_debug_add(BLK_COPY_DBG_OUTS, 1);
 	submit_bio(bio);
 }
@@ -269,11 +285,12 @@ static void blk_copy_chunk_fail(struct blk_copy_chunk *chunk, int error)
 /* A step is over: count it, and begin the next or end the chunk. */
 static void blk_copy_chunk_settle(struct blk_copy_chunk *chunk)
 {
-	u64 offloaded = min_t(u64, chunk->token.done.bytes, chunk->step);
+	const struct blk_copy_map *done = &chunk->token.done;
+	u64 offloaded = blk_copy_map_below(done, chunk->step);
 
 	/* A map that lost a slice knows too little, but not after success. */
-	if (chunk->state == BLK_COPY_CHUNK_EMULATE)
-		offloaded = blk_copy_map_below(&chunk->token.done, chunk->step);
+	if (done->lost && chunk->state != BLK_COPY_CHUNK_EMULATE)
+		offloaded = min_t(u64, done->bytes, chunk->step);
 	chunk->offloaded += offloaded;
 	if (!(chunk->copy->flags & BLK_COPY_DRY_RUN))
 		chunk->emulated += chunk->step - offloaded;
@@ -493,8 +510,8 @@ static void blk_copy_put_chunk(struct blk_copy_chunk *chunk)
 	blk_copy_token_release(&chunk->token);
 	spin_lock_irq(&set->lock);
 	list_move(&chunk->entry, &set->free_chunks);
-	spin_unlock_irq(&set->lock);
 	blk_copy_set_wake(set);
+	spin_unlock_irq(&set->lock);
 }
 
 /*
@@ -514,20 +531,17 @@ void blk_copy_set_wait(struct blk_copy *copy)
 	spin_unlock_irq(&set->lock);
 }
 
-/* Under the lock, so that a waiter cannot end between the two. */
+/* With the lock of the set, so that a waiter cannot end between the two. */
 void blk_copy_set_wake(struct blk_copy_set *set)
 {
 	struct blk_copy *copy;
-	unsigned long flags;
 
-	spin_lock_irqsave(&set->lock, flags);
 	copy = list_first_entry_or_null(&set->waiters, struct blk_copy,
 					wait_entry);
 	if (copy) {
 		list_del_init(&copy->wait_entry);
 		blk_copy_kick(copy);
 	}
-	spin_unlock_irqrestore(&set->lock, flags);
 }
 
 void blk_copy_set_unwait(struct blk_copy *copy)
@@ -594,6 +608,10 @@ static bool blk_copy_harvest(struct blk_copy *copy)
 	LIST_HEAD(units);
 	bool progress;
 
+	/* What comes later comes with an event. */
+	if (list_empty_careful(&copy->done_chunks) &&
+	    list_empty_careful(&copy->done_units))
+		return false;
 	spin_lock_irq(&copy->done_lock);
 	list_splice_init(&copy->done_chunks, &chunks);
 	list_splice_init(&copy->done_units, &units);
@@ -718,6 +736,7 @@ static void blk_copy_finish(struct blk_copy *copy)
 {
 	struct gendisk *disk = copy->dst->bd_disk;
 
+	/* Also waits for one that is about to kick this copy. */
 	blk_copy_set_unwait(copy);
 	if (copy->killed && copy->next < copy->len && !copy->error)
 		copy->error = -EINTR;
@@ -750,7 +769,7 @@ static bool blk_copy_run(struct blk_copy *copy)
 	do {
 		bool progress;
 
-		events = atomic_read(&copy->events);
+		events = atomic_read_acquire(&copy->events);
 		do {
 			/* Where all ends at once the issuer never sleeps. */
 			blk_copy_check_killed(copy);

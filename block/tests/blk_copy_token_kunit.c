@@ -1082,7 +1082,7 @@ static void requeue_new_generation(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->token->entry[1].pins, BIT(1));
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 16), BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 8, 8), BLK_STS_OK);
-	blk_copy_out_end(&t->bio, &t->hold, true);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
 	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
 }
 
@@ -1283,7 +1283,7 @@ static void random_begin(struct kunit *test, struct pin_model *model,
 	KUNIT_ASSERT_EQ(test, has_flag(t, BLK_COPY_TOKEN_STALE), stale);
 	if (layer >= 0) {
 		KUNIT_ASSERT_EQ(test, t->hold.layer, layer);
-		blk_copy_out_end(&t->bio, &t->hold, false);
+		blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_FAILED);
 	}
 	KUNIT_ASSERT_NULL(test, t->hold.token);
 	KUNIT_ASSERT_EQ(test, total_busy(t), 0);
@@ -1441,7 +1441,7 @@ static void out_begin(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, t->pin[!c->layer]->busy, 0);
 	}
 	KUNIT_EXPECT_EQ(test, t->token->flags, 0);
-	blk_copy_out_end(&t->bio, &t->hold, false);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_FAILED);
 	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
 }
 
@@ -1454,7 +1454,7 @@ static void begin_other_driver(struct kunit *test)
 	copy_test_fill(t->token, &e, &alone_ops);
 	KUNIT_EXPECT_STATUS(test, begin(t, &reach_ops, 0, 16), BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 16), BLK_STS_OK);
-	blk_copy_out_end(&t->bio, &t->hold, false);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_FAILED);
 }
 
 /* Two layers over [0, 16), each under a pin of its own, and a third over both */
@@ -1485,7 +1485,7 @@ static void begin_stale(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->pin[1]->busy, 1);
 	KUNIT_EXPECT_EQ(test, t->pin[2]->busy, 0);
 	KUNIT_EXPECT_TRUE(test, has_flag(t, BLK_COPY_TOKEN_STALE));
-	blk_copy_out_end(&t->bio, &t->hold, false);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_FAILED);
 
 	blk_copy_pin_invalidate(t->pin[1]);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 16), BLK_STS_NOTSUPP);
@@ -1507,7 +1507,7 @@ static void begin_stale_elsewhere(struct kunit *test)
 	blk_copy_pin_invalidate(t->pin[1]);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 8), BLK_STS_OK);
 	KUNIT_EXPECT_FALSE(test, has_flag(t, BLK_COPY_TOKEN_STALE));
-	blk_copy_out_end(&t->bio, &t->hold, true);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 9), BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_TRUE(test, has_flag(t, BLK_COPY_TOKEN_STALE));
 	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
@@ -1527,9 +1527,9 @@ static void commands_count_apart(struct kunit *test)
 	KUNIT_ASSERT_STATUS(test, begin(t, &alone_ops, 8, 8), BLK_STS_OK);
 	KUNIT_EXPECT_EQ(test, t->pin[0]->busy, 2);
 	KUNIT_EXPECT_EQ(test, t->pin[2]->busy, 2);
-	blk_copy_out_end(&bio, &first, true);
+	blk_copy_out_end(&bio, &first, BLK_COPY_DONE);
 	KUNIT_EXPECT_EQ(test, t->pin[0]->busy, 1);
-	blk_copy_out_end(&t->bio, &t->hold, true);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
 	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
 	KUNIT_EXPECT_EQ(test, blk_copy_map_prefix(&t->token->done), SECT(16));
 }
@@ -1546,7 +1546,7 @@ static void dry_run(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, t->token->done.nr, 1);
 	KUNIT_EXPECT_EQ(test, t->token->done.slice[0].off, SECT(4));
 	KUNIT_EXPECT_EQ(test, t->token->done.slice[0].len, SECT(8));
-	blk_copy_out_end(&t->bio, &t->hold, true);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
 	KUNIT_EXPECT_EQ(test, stat(t, BLK_COPY_STAT_COMMANDS), 0);
 	KUNIT_EXPECT_FALSE(test, has_flag(t, BLK_COPY_TOKEN_DEV_ERROR));
 }
@@ -1577,7 +1577,7 @@ static void end_success(struct kunit *test)
 	fill_two_layers(test);
 	KUNIT_ASSERT_STATUS(test, begin(t, &alone_ops, 4, 8), BLK_STS_OK);
 	KUNIT_EXPECT_EQ(test, t->token->done.nr, 0);
-	blk_copy_out_end(&t->bio, &t->hold, true);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
 	KUNIT_ASSERT_EQ(test, t->token->done.nr, 1);
 	KUNIT_EXPECT_EQ(test, t->token->done.slice[0].off, SECT(4));
 	KUNIT_EXPECT_EQ(test, t->token->done.slice[0].len, SECT(8));
@@ -1589,8 +1589,8 @@ static void end_success(struct kunit *test)
 
 	/* Cleaning up once more changes nothing. */
 	KUNIT_EXPECT_NULL(test, t->hold.token);
-	blk_copy_out_end(&t->bio, &t->hold, true);
-	blk_copy_out_end(&t->bio, &t->hold, false);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_FAILED);
 	KUNIT_EXPECT_EQ(test, t->token->done.bytes, SECT(8));
 	KUNIT_EXPECT_EQ(test, stat(t, BLK_COPY_STAT_COMMANDS), 1);
 	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
@@ -1603,7 +1603,7 @@ static void end_failure(struct kunit *test)
 
 	fill_two_layers(test);
 	KUNIT_ASSERT_STATUS(test, begin(t, &alone_ops, 4, 8), BLK_STS_OK);
-	blk_copy_out_end(&t->bio, &t->hold, false);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_FAILED);
 	KUNIT_EXPECT_EQ(test, t->token->done.nr, 0);
 	KUNIT_EXPECT_EQ(test, t->token->done.bytes, 0);
 	KUNIT_EXPECT_TRUE(test, has_flag(t, BLK_COPY_TOKEN_DEV_ERROR));
@@ -1613,9 +1613,56 @@ static void end_failure(struct kunit *test)
 
 	/* A driver that tries again begins again. */
 	KUNIT_ASSERT_STATUS(test, begin(t, &alone_ops, 4, 8), BLK_STS_OK);
-	blk_copy_out_end(&t->bio, &t->hold, true);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
 	KUNIT_EXPECT_EQ(test, t->token->done.bytes, SECT(8));
 	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
+}
+
+/* Not sent, or the device cannot: the slice is open, and nothing is wrong. */
+static void end_refused(struct kunit *test)
+{
+	struct token_test *t = test->priv;
+
+	fill_two_layers(test);
+	KUNIT_ASSERT_STATUS(test, begin(t, &alone_ops, 4, 8), BLK_STS_OK);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_REFUSED);
+	KUNIT_EXPECT_NULL(test, t->hold.token);
+	KUNIT_EXPECT_EQ(test, t->token->done.nr, 0);
+	KUNIT_EXPECT_EQ(test, t->token->done.bytes, 0);
+	KUNIT_EXPECT_EQ(test, t->token->flags, 0);
+	KUNIT_EXPECT_EQ(test, stat(t, BLK_COPY_STAT_COMMANDS), 0);
+	KUNIT_EXPECT_EQ(test, stat(t, BLK_COPY_STAT_COMMAND_ERRORS), 0);
+	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
+}
+
+/* A multipath node counts what its paths execute, and so do these. */
+static void end_counts_node(struct kunit *test)
+{
+	struct token_test *t = test->priv;
+	struct gendisk *node = kunit_kzalloc(test, sizeof(*node), GFP_KERNEL);
+	atomic64_t *item = node->copy_stats.item;
+
+	KUNIT_ASSERT_NOT_NULL(test, node);
+	fill_two_layers(test);
+	KUNIT_ASSERT_STATUS(test, begin(t, &alone_ops, 4, 8), BLK_STS_OK);
+	KUNIT_EXPECT_NULL(test, t->hold.node);
+	t->hold.node = node;
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
+	KUNIT_EXPECT_EQ(test, stat(t, BLK_COPY_STAT_COMMANDS), 1);
+	KUNIT_EXPECT_EQ(test, t->token->done.bytes, SECT(8));
+	KUNIT_EXPECT_EQ(test, atomic64_read(&item[BLK_COPY_STAT_COMMANDS]), 1);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&item[BLK_COPY_STAT_RANGES]), 1);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&item[BLK_COPY_STAT_COMMAND_BYTES]),
+			SECT(8));
+
+	KUNIT_ASSERT_STATUS(test, begin(t, &alone_ops, 4, 8), BLK_STS_OK);
+	KUNIT_EXPECT_NULL(test, t->hold.node);
+	t->hold.node = node;
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_FAILED);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&item[BLK_COPY_STAT_COMMANDS]), 1);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&item[BLK_COPY_STAT_COMMAND_ERRORS]),
+			1);
+	KUNIT_EXPECT_EQ(test, stat(t, BLK_COPY_STAT_COMMAND_ERRORS), 1);
 }
 
 /* Cleanup paths call it without a begin, or after one that failed. */
@@ -1625,8 +1672,8 @@ static void end_of_nothing(struct kunit *test)
 
 	fill_two_layers(test);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 8, 16), BLK_STS_NOTSUPP);
-	blk_copy_out_end(&t->bio, &t->hold, true);
-	blk_copy_out_end(&t->bio, &t->hold, false);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_FAILED);
 	KUNIT_EXPECT_EQ(test, t->token->done.nr, 0);
 	KUNIT_EXPECT_EQ(test, t->token->flags, 0);
 	KUNIT_EXPECT_EQ(test, stat(t, BLK_COPY_STAT_COMMANDS), 0);
@@ -1828,7 +1875,7 @@ static void invalidate_waits(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, completion_done(&inv->done));
 
 	/* The command that was there may still say that it has copied. */
-	blk_copy_out_end(&t->bio, &t->hold, true);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
 	KUNIT_EXPECT_GT(test, wait_for_completion_timeout(&inv->done, 5 * HZ), 0);
 	KUNIT_EXPECT_EQ(test, blk_copy_map_prefix(&t->token->done), SECT(16));
 	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
@@ -1943,7 +1990,7 @@ static void range_joins_pins(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, iter.sector, 102);
 	KUNIT_EXPECT_EQ(test, iter.bytes, SECT(12));
 	KUNIT_EXPECT_FALSE(test, blk_copy_range_iter_next(&iter));
-	blk_copy_out_end(&t->bio, &t->hold, true);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
 }
 
 /* The length of the range that begins here, by the model; 0 at a gap */
@@ -2066,6 +2113,8 @@ static struct kunit_case token_test_cases[] = {
 	KUNIT_CASE(dry_run_refused),
 	KUNIT_CASE(end_success),
 	KUNIT_CASE(end_failure),
+	KUNIT_CASE(end_refused),
+	KUNIT_CASE(end_counts_node),
 	KUNIT_CASE(end_of_nothing),
 	KUNIT_CASE(in_end),
 	KUNIT_CASE(in_end_overflow),

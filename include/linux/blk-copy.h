@@ -191,8 +191,23 @@ struct blk_copy_token {
 };
 
 /**
+ * enum blk_copy_outcome - how the command of a COPY_OUT ended
+ * @BLK_COPY_DONE:	the device says that all of it is copied
+ * @BLK_COPY_REFUSED:	never sent, about to be sent anew, or the device says
+ *			that it cannot: nothing is wrong
+ * @BLK_COPY_FAILED:	the device tried and failed, or nobody knows
+ */
+enum blk_copy_outcome {
+	BLK_COPY_DONE,
+	BLK_COPY_REFUSED,
+	BLK_COPY_FAILED,
+};
+
+/**
  * struct blk_copy_hold - what one running COPY_OUT command relies on
  * @token:	the token, NULL = nothing is held
+ * @node:	multipath node that counts the command in its copy_stat, beside
+ *		the path that executes it; set by the driver, or NULL
  * @pins:	pins of @token held busy
  * @nr_ranges:	source ranges of the command
  * @layer:	filling of the token that the command reads
@@ -202,6 +217,7 @@ struct blk_copy_token {
  */
 struct blk_copy_hold {
 	struct blk_copy_token	*token;
+	struct gendisk		*node;
 	u32			pins;
 	unsigned short		nr_ranges;
 	u8			layer;
@@ -367,7 +383,8 @@ void blk_copy_in_end(struct bio *bio, const struct blk_copy_leaf_ops *ops,
 blk_status_t blk_copy_out_begin(struct bio *bio,
 				const struct blk_copy_leaf_ops *ops, void *leaf,
 				u32 max_range_bytes, struct blk_copy_hold *hold);
-void blk_copy_out_end(struct bio *bio, struct blk_copy_hold *hold, bool success);
+void blk_copy_out_end(struct bio *bio, struct blk_copy_hold *hold,
+		      enum blk_copy_outcome outcome);
 void blk_copy_range_iter_init(struct blk_copy_range_iter *iter,
 			      const struct bio *bio,
 			      const struct blk_copy_hold *hold,

@@ -174,16 +174,26 @@ void __null_copy_start(struct nullb_cmd *cmd)
  */
 void __null_copy_done(struct nullb_cmd *cmd)
 {
-	blk_copy_out_end(blk_mq_rq_from_pdu(cmd)->bio, &cmd->copy_hold,
-			 cmd->error == BLK_STS_OK);
+	enum blk_copy_outcome outcome = BLK_COPY_FAILED;
+
+	if (cmd->error == BLK_STS_OK)
+		outcome = BLK_COPY_DONE;
+	else if (cmd->error == BLK_STS_NOTSUPP)
+		outcome = BLK_COPY_REFUSED;
+	blk_copy_out_end(blk_mq_rq_from_pdu(cmd)->bio, &cmd->copy_hold, outcome);
 }
 
-/* A command that breaks the limits is a bug of those who cut it; say so. */
+/*
+ * A command that breaks the limits is a bug of those who cut it; say so.  Unless
+ * the administrator forbade copies after it had passed the gate: then nobody cut.
+ */
 static blk_status_t null_copy_check(struct nullb_cmd *cmd, unsigned int sectors)
 {
 	struct nullb *nullb = cmd->nq->dev->nullb;
 	const struct blk_copy_limits *lim = &nullb->q->limits.copy;
 
+	if (!lim->max_sectors)
+		return BLK_STS_NOTSUPP;
 	if (sectors <= lim->max_hw_sectors &&
 	    cmd->copy_hold.nr_ranges <= lim->max_segments)
 		return BLK_STS_OK;

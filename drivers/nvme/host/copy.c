@@ -288,9 +288,11 @@ static blk_status_t nvme_copy_begin(struct nvme_ns *ns, struct request *req,
 		return status;
 	if (hold.nr_ranges > max_ranges ||
 	    !nvme_copy_fill_ranges(ns, req->bio, &hold, ranges)) {
-		blk_copy_out_end(req->bio, &hold, false);
+		blk_copy_out_end(req->bio, &hold, BLK_COPY_REFUSED);
 		return BLK_STS_NOTSUPP;
 	}
+	if (req->cmd_flags & REQ_NVME_MPATH)
+		hold.node = ns->head->disk;
 	*nvme_copy_hold(ranges, hold.nr_ranges) = hold;
 	bvec_set_virt(&req->special_vec, ranges,
 		      hold.nr_ranges * sizeof(*ranges));
@@ -372,12 +374,38 @@ static bool nvme_copy_not_executed(struct request *req)
 		 nvme_is_ana_error(nvme_req(req)->status));
 }
 
+/* Statuses by which a device that works says that it does not copy this */
+static bool nvme_copy_refused(u16 status)
+{
+	switch (status & NVME_SCT_SC_MASK) {
+	case NVME_SC_INVALID_FORMAT:
+	case NVME_SC_CMD_SIZE_LIM_EXCEEDED:
+	case NVME_SC_COPY_INCOMPATIBLE_NS:
+	case NVME_SC_COPY_NOT_FAST:
+	case NVME_SC_COPY_OVERLAP:
+	case NVME_SC_COPY_NS_NOT_REACHABLE:
+	case NVME_SC_COPY_NO_RESOURCES:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static enum blk_copy_outcome nvme_copy_outcome(struct request *req)
+{
+	u16 status = nvme_req(req)->status;
+
+	/* Where it could not be sent the status says nothing. */
+	if (nvme_copy_not_executed(req) || nvme_copy_refused(status))
+		return BLK_COPY_REFUSED;
+	return status ? BLK_COPY_FAILED : BLK_COPY_DONE;
+}
+
 /**
  * __nvme_cleanup_copy - release what nvme_setup_copy() took
  * @req:	COPY_OUT request that has its payload
  *
- * Also called where the command could not be sent: its status says nothing
- * then, and must not be taken for success.
+ * Also called where the command could not be sent.
  */
 void __nvme_cleanup_copy(struct request *req)
 {
@@ -385,8 +413,7 @@ void __nvme_cleanup_copy(struct request *req)
 	u32 nr = req->special_vec.bv_len / sizeof(*ranges);
 
 	blk_copy_out_end(req->bio, nvme_copy_hold(ranges, nr),
-			 blk_mq_request_completed(req) &&
-			 !nvme_req(req)->status);
+			 nvme_copy_outcome(req));
 	nvme_free_copy_ranges(nvme_req(req)->ctrl, ranges);
 	req->rq_flags &= ~RQF_SPECIAL_PAYLOAD;
 	if (nvme_copy_not_executed(req))
@@ -407,19 +434,9 @@ blk_status_t __nvme_copy_status(struct request *req, blk_status_t status)
 {
 	u16 nvme_status = nvme_req(req)->status & NVME_SCT_SC_MASK;
 
-	switch (nvme_status) {
-	case NVME_SC_INVALID_FORMAT:
-	case NVME_SC_CMD_SIZE_LIM_EXCEEDED:
-	case NVME_SC_COPY_INCOMPATIBLE_NS:
-	case NVME_SC_COPY_NOT_FAST:
-	case NVME_SC_COPY_OVERLAP:
-	case NVME_SC_COPY_NS_NOT_REACHABLE:
-	case NVME_SC_COPY_NO_RESOURCES:
+	if (nvme_copy_refused(nvme_status))
 		return BLK_STS_NOTSUPP;
-	default:
-		return nvme_is_path_error(nvme_status) ? BLK_STS_TRANSPORT :
-							 status;
-	}
+	return nvme_is_path_error(nvme_status) ? BLK_STS_TRANSPORT : status;
 }
 
 /**
