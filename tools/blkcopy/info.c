@@ -348,7 +348,7 @@ static void print_disks_json(const struct disk *disks, int nr, bool has_copy)
 	print_json(obj);
 }
 
-/* A disk, and behind it the paths to it: they count the commands */
+/* A disk, and behind it the paths by which its commands go */
 static int add_disk(const char *name, const struct disk *all, int nr_all,
 		    struct disk *disks)
 {

@@ -314,10 +314,12 @@ counted_nvme()
 {
 	local dev=/dev/vm/big
 
-	before "$dev" copies offloaded_bytes emulated_bytes leaf:commands leaf:ranges leaf:command_bytes
+	before "$dev" copies offloaded_bytes emulated_bytes commands ranges command_bytes leaf:commands leaf:ranges leaf:command_bytes
 	counting "$dev" want "0 $M $M" rawcopy "$dev" 8M 0:512K 1M:512K
 	did 1 2
-	rose_by 1 "$M" 0 1 2 "$M"
+	# The multipath node and its path
+	[ "$(disk_of "$dev")" != "$(leaf_of "$dev")" ]
+	rose_by 1 "$M" 0 1 2 "$M" 1 2 "$M"
 }
 
 prove "copy_stat has all its counters, and they begin at 0" names

@@ -279,7 +279,7 @@ nvme_status()
 
 	pattern fill "$dev" 2
 	set_queue "$dev" copy_max_bytes 16777216
-	before "$dev" copies failed error_fallbacks leaf:command_errors leaf:commands
+	before "$dev" copies failed error_fallbacks command_errors leaf:command_errors leaf:commands
 
 	# Forbidden: the error of the command.
 	inject "$status" 0
@@ -290,7 +290,7 @@ nvme_status()
 	inject "$status" 0
 	want "0 262144 0" rawcopy "$dev" 1M 9M:256K
 	pattern check "$dev" 2 @0:2:~0 8M:256K @1M:2 9M:256K
-	rose_by 2 1 2 2 0
+	rose_by 2 1 2 2 2 0
 
 	# Emulation: the read fails, or the write.  EOPNOTSUPP of a read or write
 	# is no reason to say that there is no offload.
@@ -310,11 +310,13 @@ nvme_refusal()
 	local status=$1 dev=/dev/vm/big
 
 	pattern fill "$dev" 2
+	before "$dev" copies failed error_fallbacks command_errors leaf:command_errors
 	inject "$status" 0
 	want "EOPNOTSUPP 0 0" rawcopy -f n "$dev" 0 8M:256K
 	inject "$status" 0
 	want "0 262144 0" rawcopy "$dev" 1M 9M:256K
 	pattern check "$dev" 2 @0:2:~0 8M:256K @1M:2 9M:256K
+	rose_by 2 1 0 0 0
 }
 
 prove "EIO from NVMe (Internal Error)" nvme_status 0x6 EIO
