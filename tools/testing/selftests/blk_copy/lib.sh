@@ -401,6 +401,27 @@ did()
 		"counted by the device"
 }
 
+# device_did DEVICE COMMANDS RANGES COMMAND...: run it, and the device itself must
+# have counted that.
+device_did()
+{
+	counting "$1" "${@:4}"
+	did "$2" "$3"
+}
+
+# device_copied DEVICE COMMAND...: the same where their number varies: some.
+device_copied()
+{
+	counting "$@"
+	[ "$DID_COMMANDS" -gt 0 ] || { echo "$1 has executed no copy command"; return 1; }
+}
+
+# sectors_written DEVICE: as the statistics of its disk say
+sectors_written()
+{
+	awk '{ print $7 }' "/sys/block/$(disk_of "$1")/stat"
+}
+
 # debug_counter NAME: of /sys/kernel/debug/blk_copy/counters.
 debug_counter()
 {

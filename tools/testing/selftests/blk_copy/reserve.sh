@@ -27,6 +27,11 @@ fault_on()
 	echo 100 >"$FAULTS/$name/probability"
 }
 
+at_least()
+{
+	[ "$1" -ge "$2" ] || { echo "$3: only $1, should be at least $2"; return 1; }
+}
+
 idle()
 {
 	local gauge
@@ -36,17 +41,26 @@ idle()
 	done
 }
 
-# copies COPIES BYTES OFFLOADED fault-arguments...: all of them succeed.
+# copies COPIES BYTES OFFLOADED fault-arguments... SRC DST...: all of them succeed,
+# and SRC, the only one that can, has executed commands for what is offloaded.
 copies()
 {
-	local n=$1 bytes=$2 offloaded=$3
+	local n=$1 bytes=$2 offloaded=$3 word src=
 
 	shift 3
+	for word in "$@"; do
+		[[ -n $src || $word != /dev/* ]] || src=$word
+	done
 	echo 1 >"$DEBUG/counters"
-	want "errors 0 $n
+	counting "$src" want "errors 0 $n
 copied $bytes
 offloaded $offloaded
 wrong 0" fault "$@"
+	if [ "$offloaded" -gt 0 ]; then
+		at_least "$DID_COMMANDS" "$n" "copy commands of $src"
+	else
+		did 0 0
+	fi
 	idle
 }
 

@@ -86,7 +86,9 @@ same_answers()
 		pattern fill -o 6G -l 2M /dev/d0 2
 		pattern fill -o 5000M -l 2M /dev/d1 2
 		answers
-		run_cases "$prog"
+		counting /dev/d0 run_cases "$prog"
+		# What is asked of 4 MiB in 1024 ranges are 8 commands of 128.
+		did 11 1028
 		pattern check -o 6G -l 2M /dev/d0 2 @6G:1 5G:1M
 		pattern check -o 5000M -l 2M /dev/d1 2 @5000M:1 5G:1M
 	done
@@ -229,8 +231,8 @@ adjacent()
 {
 	make_null d0 size=16
 	pattern fill /dev/d0 2
-	want "0 1048576 1048576" rawcopy -f n /dev/d0 4M 3M:1M
-	want "0 1048576 1048576" rawcopy -f n /dev/d0 3M 5M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n /dev/d0 4M 3M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n /dev/d0 3M 5M:1M
 	pattern check /dev/d0 2 @4M:2 3M:1M @3M:2 5M:1M
 }
 
@@ -252,9 +254,9 @@ partition_overlap()
 	refused EINVAL -s /dev/d0p2 /dev/d0p1 3M 0:2M
 	run_cases
 	pattern check /dev/d0 2
-	want "0 1048576 1048576" rawcopy -f n -s /dev/d0p1 /dev/d0p2 2M 3M:1M
-	want "0 1048576 1048576" rawcopy -f n -s /dev/d0p1 /dev/d0 0 0:1M
-	want "0 1048576 1048576" rawcopy -f n -s /dev/d0 /dev/d0p1 3M 15M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n -s /dev/d0p1 /dev/d0p2 2M 3M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n -s /dev/d0p1 /dev/d0 0 0:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n -s /dev/d0 /dev/d0p1 3M 15M:1M
 	pattern check /dev/d0 2 @10M:2 4M:1M @0:2 1M:1M @4M:2 15M:1M
 }
 
@@ -268,11 +270,41 @@ two_nodes()
 	refused EINVAL -s /dev/d0 "$TMP/other" 0 512K:1M
 	run_cases
 	pattern check /dev/d0 2
-	want "0 1048576 1048576" rawcopy -f n -s "$TMP/other" /dev/d0 0 1M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n -s "$TMP/other" /dev/d0 0 1M:1M
 	pattern check /dev/d0 2 @0:2 1M:1M
 }
 
+# The copy is made 64 MiB at a time: what is wrong with a later piece, or with all
+# of them together, is known before the first one is made.
+whole_call()
+{
+	local wrote
+
+	make_null d0 size=256
+	for wrote in 0 64M 100M 150M; do
+		pattern fill -o "$wrote" -l 1M /dev/d0 2
+	done
+	wrote=$(sectors_written /dev/d0)
+	# No 64 MiB of them overlap what they are copied to.
+	refused EINVAL /dev/d0 100M 0:128M
+	refused EINVAL /dev/d0 0 100M:128M
+	refused EINVAL /dev/d0 150M 0:64M 160M:1M
+	refused EINVAL /dev/d0 150M 0:32M 32M:32M 64M:4K*2+1M 214M:4K
+	# Past the end, misaligned, empty
+	refused EINVAL /dev/d0 100M 0:64M 255M:2M
+	refused EINVAL /dev/d0 192M 0:65M
+	refused EINVAL /dev/d0 100M 0:64M 64M:513
+	refused EINVAL /dev/d0 100M 0:64M 64M:0
+	counting /dev/d0 run_cases
+	did 0 0
+	is "$(sectors_written /dev/d0)" "$wrote" "sectors written"
+	for wrote in 0 64M 100M 150M; do
+		pattern check -o "$wrote" -l 1M /dev/d0 2
+	done
+}
+
 prove "lengths whose sum overflows are refused" sum_overflow
+prove "a call is checked as a whole before anything is copied" whole_call
 prove "source and destination may be neighbours" adjacent
 prove "overlap is seen between partition and disk" partition_overlap
 prove "overlap is seen through two device nodes" two_nodes
@@ -357,7 +389,7 @@ readonly_arg()
 {
 	make_null d0 size=16
 	pattern fill /dev/d0 2
-	want "EFAULT - -" rawcopy -a ro /dev/d0 0 1M:1M
+	device_did /dev/d0 1 1 want "EFAULT - -" rawcopy -a ro /dev/d0 0 1M:1M
 	pattern check /dev/d0 2 @0:2 1M:1M
 }
 
@@ -404,28 +436,41 @@ right_mode()
 {
 	make_null d0 size=16
 	pattern fill /dev/d0 2
-	want "0 1048576 1048576" rawcopy -f n -m w -M r -s /dev/d0 /dev/d0 0 1M:1M
-	want "0 1048576 1048576" rawcopy -f n -m w -M rw -s /dev/d0 /dev/d0 2M 1M:1M
-	want "0 1048576 1048576" rawcopy -f n -m rw /dev/d0 3M 1M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n -m w -M r -s /dev/d0 /dev/d0 0 1M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n -m w -M rw -s /dev/d0 /dev/d0 2M 1M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n -m rw /dev/d0 3M 1M:1M
 	pattern check /dev/d0 2 @0:2 1M:1M @2M:2 1M:1M @3M:2 1M:1M
 }
 
 read_only()
 {
+	local wrote
+
 	make_null d0 size=16
 	make_null d1 size=16
 	pattern fill /dev/d0 2
+	# Dirty pages of a disk that is read-only are not even written.
+	exec 9<>/dev/d0
+	pattern fill -b -l 64K /dev/d0 5
 	blockdev --setro /dev/d0
+	wrote=$(sectors_written /dev/d0)
 	refused EPERM /dev/d0 0 1M:1M
 	refused EPERM -s /dev/d1 /dev/d0 0 1M:1M
-	run_cases
-	pattern check /dev/d0 2
+	counting /dev/d0 run_cases
+	did 0 0
+	is "$(sectors_written /dev/d0)" "$wrote" "sectors written"
+	pattern check -b -l 64K /dev/d0 5
+	blockdev --setrw /dev/d0
+	pattern check /dev/d0 2 @0:5 0:64K
+	pattern fill -l 64K /dev/d0 2
+	exec 9>&-
+	blockdev --setro /dev/d0
 	# It may well be the source.
 	pattern fill /dev/d1 3
 	want "0 1048576 0" rawcopy -s /dev/d0 /dev/d1 0 1M:1M
 	pattern check /dev/d1 3 @0:2 1M:1M
 	blockdev --setrw /dev/d0
-	want "0 1048576 1048576" rawcopy /dev/d0 0 1M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy /dev/d0 0 1M:1M
 }
 
 read_only_partition()
@@ -454,10 +499,10 @@ claimed()
 	make_dm claim "0 32768 linear /dev/d0 0"
 	want "rawcopy: /dev/d0: EBUSY" rawcopy -m x /dev/d0 0 1M:1M
 	pattern check /dev/d0 2
-	want "0 1048576 1048576" rawcopy -f n /dev/d0 0 1M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n /dev/d0 0 1M:1M
 	pattern check /dev/d0 2 @0:2 1M:1M
 	dmsetup remove claim
-	want "0 1048576 1048576" rawcopy -f n -m x /dev/d0 0 2M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n -m x /dev/d0 0 2M:1M
 	pattern check /dev/d0 2 @0:2 2M:1M
 }
 
@@ -473,7 +518,7 @@ mounted()
 	defer umount "$TMP/mnt"
 	want "rawcopy: /dev/d0: EBUSY" rawcopy -m x /dev/d0 20M 30M:1M
 	pattern check -o 16M /dev/d0 2
-	want "0 1048576 1048576" rawcopy -f n /dev/d0 20M 30M:1M
+	device_did /dev/d0 1 1 want "0 1048576 1048576" rawcopy -f n /dev/d0 20M 30M:1M
 	pattern check -o 16M /dev/d0 2 @20M:2 30M:1M
 	head -c 1M /dev/urandom >"$TMP/mnt/file"
 	sync "$TMP/mnt/file"
