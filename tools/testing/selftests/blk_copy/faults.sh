@@ -97,12 +97,12 @@ all_requests_fail()
 		"copies, failed, error_fallbacks"
 }
 
-# A quarter of all requests fails, at random: never is an error success.
+# A fifth of all requests fails, at random: never is an error success.
 some_requests_fail()
 {
 	make_null f0 size=64
 	fail_requests -1 /sys/block/f0/make-it-fail
-	echo 3 >"$FAIL/probability"
+	echo 20 >"$FAIL/probability"
 	# The program's own reads and writes must not fail: only its ioctl does.
 	echo Y >"$FAIL/task-filter"
 	fault -f -n 300 -l 1048576 /dev/f0 /dev/f0 >"$TMP/out"
