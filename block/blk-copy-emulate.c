@@ -7,12 +7,15 @@
  * writes overlap.  Entered per piece: whatever the devices have proven done is
  * left out.
  *
- * Forward progress: units come from the copy's set.  Buffers are ordinary pages
- * while there are any; else from a small reserve.  A copy only waits while
- * another one has units in flight, and never while it holds one itself.
+ * Forward progress: units come from the copy's set, and keep their buffers for
+ * the next copy until memory gets short.  Without a buffer one is allocated, and
+ * without memory it comes from a small reserve.  A copy only waits while another
+ * one has units in flight, and never while it holds one itself.
  */
 #include <linux/bio.h>
 #include <linux/mm.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 
 #include "blk.h"
 #include "blk-copy-internal.h"
@@ -23,7 +26,7 @@ static void blk_copy_unit_add_page(struct blk_copy_unit *unit,
 				   struct page *page, unsigned int order)
 {
 	bvec_set_page(&unit->vecs[unit->nr_vecs++], page, PAGE_SIZE << order, 0);
-	unit->capacity += PAGE_SIZE << order;
+	unit->bytes += PAGE_SIZE << order;
 }
 
 /* Large pages if they are at hand, small ones if some can be reclaimed. */
@@ -32,11 +35,11 @@ static void blk_copy_unit_get_pages(struct blk_copy_unit *unit, u32 want)
 	unsigned int order = get_order(want);
 	struct page *page;
 
-	while (unit->capacity < want && unit->nr_vecs < BLK_COPY_UNIT_VECS) {
+	while (unit->bytes < want && unit->nr_vecs < BLK_COPY_UNIT_VECS) {
 		gfp_t gfp = order ? GFP_NOWAIT | __GFP_COMP : GFP_NOIO;
 
 		order = min_t(unsigned int, order,
-			      get_order(want - unit->capacity));
+			      get_order(want - unit->bytes));
 		page = alloc_pages(gfp | __GFP_NORETRY | __GFP_NOWARN |
 				   __GFP_NOMEMALLOC, order);
 		if (page)
@@ -48,24 +51,25 @@ static void blk_copy_unit_get_pages(struct blk_copy_unit *unit, u32 want)
 	}
 }
 
-static void blk_copy_unit_free_pages(struct blk_copy_unit *unit)
+/**
+ * blk_copy_unit_free_pages - free the buffer of a unit
+ * @unit:	the unit, idle
+ */
+void blk_copy_unit_free_pages(struct blk_copy_unit *unit)
 {
 	while (unit->nr_vecs) {
 		const struct bio_vec *bv = &unit->vecs[--unit->nr_vecs];
 
 		__free_pages(bv->bv_page, get_order(bv->bv_len));
 	}
-	unit->capacity = 0;
+	unit->bytes = 0;
 }
 
 static bool blk_copy_unit_get_buffer(struct blk_copy *copy,
 				     struct blk_copy_unit *unit, u32 want)
 {
-	unit->nr_vecs = 0;
-	unit->capacity = 0;
-	unit->reserve = NULL;
 	blk_copy_unit_get_pages(unit, min(want, BLK_COPY_UNIT_BYTES));
-	if (unit->capacity < copy->granule) {
+	if (unit->bytes < copy->granule) {
 		blk_copy_unit_free_pages(unit);
 		unit->reserve = mempool_alloc(copy->set->bufs,
 					      GFP_NOWAIT | __GFP_NOWARN);
@@ -73,22 +77,105 @@ static bool blk_copy_unit_get_buffer(struct blk_copy *copy,
 			return false;
 		blk_copy_unit_add_page(unit, unit->reserve,
 				       BLK_COPY_RESERVE_ORDER);
-		atomic64_inc(&copy->set->reserve_used);
 		blk_copy_debug_add(BLK_COPY_DBG_RESERVE_USED, 1);
 	}
-	unit->capacity = round_down(unit->capacity, copy->granule);
+	unit->capacity = round_down(unit->bytes, copy->granule);
 	blk_copy_debug_add(BLK_COPY_DBG_EMU_BYTES, unit->capacity);
 	return true;
+}
+
+/* A buffer that memory was short for, or that fitted a shorter hole */
+static void blk_copy_unit_grow(struct blk_copy *copy,
+			       struct blk_copy_unit *unit, u32 want)
+{
+	u32 had = unit->capacity;
+
+	want = min(want, BLK_COPY_UNIT_BYTES);
+	if (unit->bytes >= want)
+		return;
+	blk_copy_unit_get_pages(unit, want);
+	unit->capacity = round_down(unit->bytes, copy->granule);
+	blk_copy_debug_add(BLK_COPY_DBG_EMU_BYTES, unit->capacity - had);
 }
 
 static void blk_copy_unit_put_buffer(struct blk_copy *copy,
 				     struct blk_copy_unit *unit)
 {
 	blk_copy_debug_add(BLK_COPY_DBG_EMU_BYTES, -(long)unit->capacity);
-	if (unit->reserve)
+	if (unit->reserve) {
 		mempool_free(unit->reserve, copy->set->bufs);
-	else
+		unit->reserve = NULL;
+		unit->nr_vecs = 0;
+		unit->bytes = 0;
+	}
+}
+
+static unsigned long blk_copy_count_pages(struct shrinker *shrinker,
+					  struct shrink_control *sc)
+{
+	struct blk_copy_set *set = shrinker->private_data;
+	struct blk_copy_unit *unit;
+	unsigned long pages = 0;
+
+	spin_lock_irq(&set->lock);
+	list_for_each_entry(unit, &set->free_units, entry)
+		pages += unit->bytes >> PAGE_SHIFT;
+	spin_unlock_irq(&set->lock);
+	return pages ?: SHRINK_EMPTY;
+}
+
+static struct blk_copy_unit *blk_copy_take_buffer(struct blk_copy_set *set)
+{
+	struct blk_copy_unit *unit;
+
+	spin_lock_irq(&set->lock);
+	list_for_each_entry(unit, &set->free_units, entry) {
+		if (unit->bytes) {
+			list_del(&unit->entry);
+			spin_unlock_irq(&set->lock);
+			return unit;
+		}
+	}
+	spin_unlock_irq(&set->lock);
+	return NULL;
+}
+
+/* Free the buffers of units that nobody uses, some at a time. */
+static unsigned long blk_copy_scan_pages(struct shrinker *shrinker,
+					 struct shrink_control *sc)
+{
+	struct blk_copy_set *set = shrinker->private_data;
+	struct blk_copy_unit *unit;
+	unsigned long freed = 0;
+
+	while (freed < sc->nr_to_scan && (unit = blk_copy_take_buffer(set))) {
+		freed += unit->bytes >> PAGE_SHIFT;
 		blk_copy_unit_free_pages(unit);
+		spin_lock_irq(&set->lock);
+		list_add_tail(&unit->entry, &set->free_units);
+		blk_copy_set_wake(set);
+		spin_unlock_irq(&set->lock);
+	}
+	return freed ?: SHRINK_STOP;
+}
+
+/**
+ * blk_copy_init_shrinker - let memory reclaim take the buffers of idle units
+ * @set:	the set
+ * @name:	its name
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int blk_copy_init_shrinker(struct blk_copy_set *set, const char *name)
+{
+	set->shrinker = shrinker_alloc(0, "blk_copy_%s", name);
+	if (!set->shrinker)
+		return -ENOMEM;
+	set->shrinker->count_objects = blk_copy_count_pages;
+	set->shrinker->scan_objects = blk_copy_scan_pages;
+	set->shrinker->private_data = set;
+	shrinker_register(set->shrinker);
+	return 0;
 }
 
 /* --------------------------------------------------------------- units */
@@ -99,23 +186,41 @@ static unsigned int blk_copy_max_units(const struct blk_copy *copy)
 	return bdev_is_zoned(copy->dst) ? 1 : BLK_COPY_UNITS_PER_COPY;
 }
 
-static struct blk_copy_unit *__blk_copy_get_unit(struct blk_copy *copy, u32 want)
+static struct blk_copy_unit *blk_copy_take_unit(struct blk_copy *copy)
 {
-	struct blk_copy_set *set = copy->set;
+	struct list_head *entry = blk_copy_set_take(copy,
+						    &copy->set->free_units);
 	struct blk_copy_unit *unit;
 
-	spin_lock_irq(&set->lock);
-	unit = list_first_entry_or_null(&set->free_units, struct blk_copy_unit,
-					entry);
+	if (entry)
+		return list_entry(entry, struct blk_copy_unit, entry);
+	unit = kzalloc(sizeof(*unit), BLK_COPY_GFP_EXTRA);
 	if (unit)
-		list_del(&unit->entry);
-	spin_unlock_irq(&set->lock);
+		unit->extra = true;
+	return unit;
+}
+
+static void blk_copy_free_extra_unit(struct blk_copy_unit *unit)
+{
+	blk_copy_unit_free_pages(unit);
+	kfree(unit);
+}
+
+static struct blk_copy_unit *__blk_copy_get_unit(struct blk_copy *copy, u32 want)
+{
+	struct blk_copy_unit *unit = blk_copy_take_unit(copy);
+
 	if (!unit || blk_copy_unit_get_buffer(copy, unit, want))
 		return unit;
 
-	spin_lock_irq(&set->lock);
-	list_add(&unit->entry, &set->free_units);
-	spin_unlock_irq(&set->lock);
+	/* Whoever waits would not get a buffer either, so nobody is woken. */
+	if (unit->extra) {
+		blk_copy_free_extra_unit(unit);
+		return NULL;
+	}
+	spin_lock_irq(&copy->set->lock);
+	list_add_tail(&unit->entry, &copy->set->free_units);
+	spin_unlock_irq(&copy->set->lock);
 	return NULL;
 }
 
@@ -141,11 +246,15 @@ static struct blk_copy_unit *blk_copy_get_unit(struct blk_copy *copy, u32 want)
 static void blk_copy_put_unit(struct blk_copy *copy, struct blk_copy_unit *unit)
 {
 	struct blk_copy_set *set = copy->set;
+	bool extra = unit->extra;
 
 	blk_copy_unit_put_buffer(copy, unit);
 	copy->nr_units--;
+	if (extra)
+		blk_copy_free_extra_unit(unit);
 	spin_lock_irq(&set->lock);
-	list_add(&unit->entry, &set->free_units);
+	if (!extra)
+		list_add(&unit->entry, &set->free_units);
 	blk_copy_set_wake(set);
 	spin_unlock_irq(&set->lock);
 }
@@ -338,7 +447,8 @@ static void blk_copy_unit_settle(struct blk_copy_unit *unit)
  * @unit:	the unit; called by the runner of its copy
  *
  * After the read comes the write, after the write the next piece with the same
- * buffer, unless somebody else waits for it.
+ * buffer, unless somebody else waits for it, or it is from the reserve and there
+ * may be memory again.
  */
 void blk_copy_unit_ended(struct blk_copy_unit *unit)
 {
@@ -351,10 +461,12 @@ void blk_copy_unit_ended(struct blk_copy_unit *unit)
 		return;
 	}
 	blk_copy_unit_settle(unit);
-	if (list_empty_careful(&copy->set->waiters))
+	if (!unit->reserve && list_empty_careful(&copy->set->waiters))
 		next = blk_copy_next_hole(copy, &off, &len);
-	if (next)
+	if (next) {
+		blk_copy_unit_grow(copy, unit, len);
 		blk_copy_unit_start(unit, next, off, len);
-	else
+	} else {
 		blk_copy_put_unit(copy, unit);
+	}
 }

@@ -18,6 +18,9 @@
 #define BLK_COPY_UNIT_BYTES	(512U << 10)
 #define BLK_COPY_UNIT_VECS	(BLK_COPY_UNIT_BYTES >> PAGE_SHIFT)
 #define BLK_COPY_UNITS_PER_COPY	14
+/* For what a set has no more of: there is somebody to wait for */
+#define BLK_COPY_GFP_EXTRA	(GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN | \
+				 __GFP_NOMEMALLOC)
 /* Buffers of a set that exist before memory gets short, order of pages */
 #define BLK_COPY_RESERVE_ORDER	get_order(64U << 10)
 #define BLK_COPY_RESERVE_BUFS	2
@@ -63,6 +66,7 @@ enum blk_copy_reason {
  * @seg_start:	first byte of that segment, counted from the start of the copy
  * @offloaded:	bytes of settled steps that devices moved
  * @emulated:	bytes of settled steps that were read and written
+ * @extra:	allocated, because the set had none left
  * @in:		the first COPY_IN
  * @out:	the COPY_OUT
  * @done:	bytes of the step that were read and written
@@ -90,6 +94,7 @@ struct blk_copy_chunk {
 	u64			seg_start;
 	u64			offloaded;
 	u64			emulated;
+	bool			extra;
 	struct bio		in;
 	struct bio		out;
 	struct blk_copy_map	done;
@@ -102,11 +107,13 @@ struct blk_copy_chunk {
  * @entry:	in blk_copy_set.free_units or blk_copy.done_units
  * @off:	first byte, counted from the start of the chunk's step
  * @len:	bytes of this round
- * @capacity:	bytes that the buffer holds
+ * @capacity:	bytes of the buffer that are used, whole blocks
+ * @bytes:	bytes of the buffer
  * @nr_vecs:	elements of @vecs that hold the buffer
  * @pending:	bios that have not ended
  * @status:	first error of these
  * @writing:	the read is over
+ * @extra:	allocated, because the set had none left
  * @reserve:	buffer taken from the set's pool, NULL = own pages
  * @bio:	the write, and the template of the reads
  * @vecs:	the buffer
@@ -117,10 +124,12 @@ struct blk_copy_unit {
 	u32			off;
 	u32			len;
 	u32			capacity;
+	u32			bytes;
 	unsigned int		nr_vecs;
 	atomic_t		pending;
 	blk_status_t		status;
 	bool			writing;
+	bool			extra;
 	struct page		*reserve;
 	struct bio		bio;
 	struct bio_vec		vecs[BLK_COPY_UNIT_VECS];
@@ -162,18 +171,23 @@ void blk_copy_src_seek(const struct blk_copy *copy, u64 pos,
 		       unsigned int *idx, u64 *start);
 blk_status_t __blk_copy_check_bio(struct bio *bio);
 void __blk_copy_in(struct bio *bio);
+struct list_head *blk_copy_set_take(struct blk_copy *copy,
+				    struct list_head *free);
 void blk_copy_set_wait(struct blk_copy *copy);
 void blk_copy_set_wake(struct blk_copy_set *set);
 void blk_copy_set_unwait(struct blk_copy *copy);
 void blk_copy_bio_target(struct blk_copy *copy, struct bio *bio,
 			 struct block_device *bdev);
 bool blk_copy_chunk_stopped(const struct blk_copy_chunk *chunk);
-
+bool blk_copy_chunk_proven(const struct blk_copy_chunk *chunk);
+void blk_copy_count_cached(struct blk_copy *copy);
 void blk_copy_fold_chunk(struct blk_copy *copy, struct blk_copy_chunk *chunk);
 
 /* blk-copy-emulate.c */
 bool blk_copy_emulated(const struct blk_copy_chunk *chunk);
 bool blk_copy_emulate(struct blk_copy *copy);
+void blk_copy_unit_free_pages(struct blk_copy_unit *unit);
+int blk_copy_init_shrinker(struct blk_copy_set *set, const char *name);
 void blk_copy_unit_ended(struct blk_copy_unit *unit);
 
 /* blk-copy-ioctl.c */

@@ -38,6 +38,7 @@ struct blk_copy_call {
 	struct blk_copy_segment		*segs;	/* of the present window */
 	struct blk_copy_arg		arg;
 	u64				len;
+	struct blk_copy_hint		hint;
 	struct blk_copy_range		inline_ranges[BLK_COPY_INLINE_RANGES];
 	struct blk_copy_segment		inline_segs[BLK_COPY_INLINE_RANGES];
 };
@@ -269,6 +270,9 @@ static int blk_copy_busy(struct blk_copy_call *call, struct blk_copy *copy,
 		return -ENOMEM;
 	err = blk_copy_cached(call, copy, off, buf, SZ_64K);
 	kvfree(buf);
+	copy->bytes_emulated = copy->bytes_done;
+	copy->error = err;
+	blk_copy_count_cached(copy);
 	return err;
 }
 
@@ -293,6 +297,7 @@ static int blk_copy_window(struct blk_copy_call *call, u64 pos, u64 *len)
 		.nr_segs	= blk_copy_cut_window(call, pos, len),
 		.dst_sector	= (arg->dst_offset + pos) >> SECTOR_SHIFT,
 		.flags		= blk_copy_flags(arg),
+		.hint		= call->hint,
 	};
 	int err;
 
@@ -306,6 +311,7 @@ static int blk_copy_window(struct blk_copy_call *call, u64 pos, u64 *len)
 		if (err == -EBUSY && !copy.bytes_done)
 			err = blk_copy_busy(call, &copy, arg->dst_offset + pos);
 	}
+	call->hint = copy.hint;
 	arg->bytes_copied += copy.bytes_done;
 	arg->bytes_offloaded += copy.bytes_offloaded;
 	return err;

@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
+#include <linux/shrinker.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
@@ -59,6 +60,9 @@ blk_status_t __blk_copy_check_bio(struct bio *bio)
 		return BLK_STS_INVAL;
 	if (bio_has_crypt_ctx(bio))
 		return BLK_STS_INVAL;
+	/* A dry run moves nothing: no bandwidth is charged for it. */
+	if (test_bit(BLK_COPY_TOKEN_DRY_RUN, &bio_copy_token(bio)->flags))
+		bio_set_flag(bio, BIO_BPS_THROTTLED);
 	return BLK_STS_OK;
 }
 
@@ -217,7 +221,8 @@ static bool blk_copy_send_in(struct blk_copy_chunk *chunk)
 	chunk->status = BLK_STS_OK;
 	atomic_set(&chunk->pending, 1);
 
-	while (pos < end) {
+	while (pos < end &&
+	       !test_bit(BLK_COPY_TOKEN_OVERFLOW, &chunk->token.flags)) {
 		const struct blk_copy_segment *seg;
 		u64 seg_off;
 		u32 len;
@@ -269,7 +274,7 @@ static bool blk_copy_may_offload(const struct blk_copy *copy)
 	if (src != dst && src != BLK_COPY_DOMAIN_MIXED &&
 	    dst != BLK_COPY_DOMAIN_MIXED)
 		return false;
-	return !copy->no_offload && bdev_max_copy_sectors(copy->src) &&
+	return !copy->hint.no_offload && bdev_max_copy_sectors(copy->src) &&
 		bdev_max_copy_sectors(copy->dst);
 }
 
@@ -338,8 +343,8 @@ static void blk_copy_chunk_fallback(struct blk_copy_chunk *chunk,
 	if (reason == BLK_COPY_REASON_ERROR)
 		blk_copy_report_error(chunk);
 	else if (!chunk->token.done.nr &&
-		 ++copy->nr_notsupp >= BLK_COPY_NOTSUPP_MAX)
-		copy->no_offload = true;
+		 ++copy->hint.nr_notsupp >= BLK_COPY_NOTSUPP_MAX)
+		copy->hint.no_offload = true;
 
 	if (test_bit(BLK_COPY_TOKEN_WHOLE_ONLY, &chunk->token.flags))
 		blk_copy_map_init(&chunk->token.done);
@@ -375,6 +380,14 @@ static bool blk_copy_chunk_stale(struct blk_copy_chunk *chunk)
 	return true;
 }
 
+static void blk_copy_chunk_retry_stale(struct blk_copy_chunk *chunk)
+{
+	if (chunk->retries++ < blk_copy_stale_retries(chunk->copy))
+		blk_copy_chunk_again(chunk);
+	else
+		blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_STALE);
+}
+
 /* Fill and send again with half the size; false if that is too small. */
 static bool blk_copy_chunk_halve(struct blk_copy_chunk *chunk)
 {
@@ -385,7 +398,7 @@ static bool blk_copy_chunk_halve(struct blk_copy_chunk *chunk)
 	half = round_down(chunk->step / 2, copy->granule);
 	if (!half)
 		return false;
-	copy->step_bytes = min(copy->step_bytes, half);
+	copy->hint.step_bytes = min(copy->hint.step_bytes, half);
 	return true;
 }
 
@@ -396,6 +409,10 @@ static void blk_copy_chunk_in_done(struct blk_copy_chunk *chunk)
 	if (chunk->status == BLK_STS_OK) {
 		blk_copy_debug_pause();
 		blk_copy_send_out(chunk);
+		return;
+	}
+	if (blk_copy_chunk_stale(chunk)) {
+		blk_copy_chunk_retry_stale(chunk);
 		return;
 	}
 	if (test_bit(BLK_COPY_TOKEN_OVERFLOW, &chunk->token.flags)) {
@@ -409,13 +426,18 @@ static void blk_copy_chunk_in_done(struct blk_copy_chunk *chunk)
 				BLK_COPY_REASON_IN : BLK_COPY_REASON_ERROR);
 }
 
-/*
+/**
+ * blk_copy_chunk_proven - is all of a step copied?
+ * @chunk:	a chunk whose COPY_OUT has ended
+ *
  * Success takes two witnesses: the status from above, and a report of every
  * byte from the leaves below.  A driver that ends a COPY_OUT without executing
  * it would otherwise pass for one that did.  Mirrors report bytes more than
  * once and vouch for them with the status alone.
+ *
+ * Return: true if so.
  */
-static bool blk_copy_chunk_proven(const struct blk_copy_chunk *chunk)
+bool blk_copy_chunk_proven(const struct blk_copy_chunk *chunk)
 {
 	const struct blk_copy_map *done = &chunk->token.done;
 
@@ -439,10 +461,7 @@ static void blk_copy_chunk_out_done(struct blk_copy_chunk *chunk)
 	if (chunk->status == BLK_STS_OK)
 		chunk->status = BLK_STS_NOTSUPP;
 	if (blk_copy_chunk_stale(chunk)) {
-		if (chunk->retries++ < blk_copy_stale_retries(chunk->copy))
-			blk_copy_chunk_again(chunk);
-		else
-			blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_STALE);
+		blk_copy_chunk_retry_stale(chunk);
 		return;
 	}
 	if (chunk->status != BLK_STS_NOTSUPP ||
@@ -450,6 +469,33 @@ static void blk_copy_chunk_out_done(struct blk_copy_chunk *chunk)
 		blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_ERROR);
 	else
 		blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_OUT);
+}
+
+/*
+ * Bytes of the next step: no more segments than a token has entries for, and no
+ * more than the administrator lets a stacked device have, which cuts nothing.
+ */
+static u32 blk_copy_step_bytes(const struct blk_copy_chunk *chunk)
+{
+	const struct blk_copy *copy = chunk->copy;
+	const struct blk_copy_limits *lim = &bdev_get_queue(copy->dst)->limits.copy;
+	u64 pos = chunk->start + chunk->cur, first = pos;
+	u64 bytes = min(chunk->len - chunk->cur, copy->hint.step_bytes);
+	unsigned int idx = chunk->seg_idx, n;
+	u64 start = chunk->seg_start;
+	u64 limit = bytes;
+
+	if (lim->stackable)
+		limit = min(limit, (u64)lim->max_user_sectors << SECTOR_SHIFT);
+	for (n = 0; n < BLK_COPY_TOKEN_ENTRIES && pos - first < limit; n++) {
+		blk_copy_src_seek(copy, pos, &idx, &start);
+		pos = start + (copy->segs[idx].nr_sects << SECTOR_SHIFT);
+	}
+	limit = min(limit, pos - first);
+	if (limit < bytes)
+		bytes = max(round_down((u32)limit, copy->granule),
+			    min(copy->granule, (u32)bytes));
+	return bytes;
 }
 
 static void blk_copy_chunk_step(struct blk_copy_chunk *chunk)
@@ -466,7 +512,7 @@ static void blk_copy_chunk_step(struct blk_copy_chunk *chunk)
 		blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_LIMIT);
 		return;
 	}
-	chunk->step = min(chunk->len - chunk->cur, copy->step_bytes);
+	chunk->step = blk_copy_step_bytes(chunk);
 	if (blk_copy_send_in(chunk))
 		blk_copy_chunk_in_done(chunk);
 }
@@ -489,17 +535,60 @@ static void blk_copy_chunk_run(struct blk_copy_chunk *chunk)
 
 /* --------------------------------------------------- the copy as a whole */
 
-static struct blk_copy_chunk *blk_copy_get_chunk(struct blk_copy *copy)
+/* A copy was woken, and has got something, waits again, or is over. */
+static void blk_copy_set_served(struct blk_copy *copy)
+{
+	if (copy->woken)
+		copy->set->nr_woken--;
+	copy->woken = false;
+}
+
+/* Whoever was woken comes first, then whoever waits: the others let them. */
+static bool blk_copy_set_turn(const struct blk_copy *copy)
+{
+	const struct blk_copy_set *set = copy->set;
+
+	return copy->woken || (!set->nr_woken &&
+		(list_empty(&set->waiters) ||
+		 set->waiters.next == &copy->wait_entry));
+}
+
+/**
+ * blk_copy_set_take - take something out of a set
+ * @copy:	for whom; called by its runner
+ * @free:	one of the free lists of the set
+ *
+ * Return: the first element, NULL if there is none or others come first.
+ */
+struct list_head *blk_copy_set_take(struct blk_copy *copy,
+				    struct list_head *free)
 {
 	struct blk_copy_set *set = copy->set;
-	struct blk_copy_chunk *chunk;
+	struct list_head *entry = NULL;
 
 	spin_lock_irq(&set->lock);
-	chunk = list_first_entry_or_null(&set->free_chunks,
-					 struct blk_copy_chunk, entry);
-	if (chunk)
-		list_del(&chunk->entry);
+	if (!list_empty(free) && blk_copy_set_turn(copy)) {
+		entry = free->next;
+		list_del(entry);
+		blk_copy_set_served(copy);
+	}
 	spin_unlock_irq(&set->lock);
+	return entry;
+}
+
+static struct blk_copy_chunk *blk_copy_get_chunk(struct blk_copy *copy)
+{
+	struct list_head *entry = blk_copy_set_take(copy,
+						    &copy->set->free_chunks);
+	struct blk_copy_chunk *chunk;
+
+	if (entry)
+		return list_entry(entry, struct blk_copy_chunk, entry);
+	chunk = kzalloc(sizeof(*chunk), BLK_COPY_GFP_EXTRA);
+	if (chunk) {
+		INIT_LIST_HEAD(&chunk->entry);
+		chunk->extra = true;
+	}
 	return chunk;
 }
 
@@ -508,10 +597,14 @@ static void blk_copy_put_chunk(struct blk_copy_chunk *chunk)
 	struct blk_copy_set *set = chunk->copy->set;
 
 	blk_copy_token_release(&chunk->token);
+	list_del(&chunk->entry);
 	spin_lock_irq(&set->lock);
-	list_move(&chunk->entry, &set->free_chunks);
+	if (!chunk->extra)
+		list_add(&chunk->entry, &set->free_chunks);
 	blk_copy_set_wake(set);
 	spin_unlock_irq(&set->lock);
+	if (chunk->extra)
+		kfree(chunk);
 }
 
 /*
@@ -524,6 +617,7 @@ void blk_copy_set_wait(struct blk_copy *copy)
 	struct blk_copy_set *set = copy->set;
 
 	spin_lock_irq(&set->lock);
+	blk_copy_set_served(copy);
 	if (list_empty(&copy->wait_entry)) {
 		list_add_tail(&copy->wait_entry, &set->waiters);
 		blk_copy_debug_add(BLK_COPY_DBG_STARVED, 1);
@@ -540,15 +634,29 @@ void blk_copy_set_wake(struct blk_copy_set *set)
 					wait_entry);
 	if (copy) {
 		list_del_init(&copy->wait_entry);
+		copy->woken = true;
+		set->nr_woken++;
 		blk_copy_kick(copy);
 	}
 }
 
+/*
+ * The copy needs nothing from its set, now or for ever; if it was woken then
+ * what it was woken for is the next one's.  The lock also waits for one that is
+ * about to kick this copy.
+ */
 void blk_copy_set_unwait(struct blk_copy *copy)
 {
-	spin_lock_irq(&copy->set->lock);
+	struct blk_copy_set *set = copy->set;
+	bool pass_on;
+
+	spin_lock_irq(&set->lock);
 	list_del_init(&copy->wait_entry);
-	spin_unlock_irq(&copy->set->lock);
+	pass_on = copy->woken;
+	blk_copy_set_served(copy);
+	if (pass_on)
+		blk_copy_set_wake(set);
+	spin_unlock_irq(&set->lock);
 }
 
 static bool blk_copy_wants_chunk(const struct blk_copy *copy)
@@ -696,13 +804,14 @@ void blk_copy_fold_chunk(struct blk_copy *copy, struct blk_copy_chunk *chunk)
 	copy->bytes_emulated += good - offloaded;
 }
 
-static void blk_copy_end_segs(struct blk_copy *copy, bool all)
+/* End the segments that lie before @done, and with @all the others, too. */
+static void blk_copy_end_segs(struct blk_copy *copy, u64 done, bool all)
 {
 	while (copy->seg_end_io && copy->segs_ended < copy->nr_segs) {
 		unsigned int i = copy->segs_ended;
 		u64 end = copy->segs_bytes +
 			((u64)copy->segs[i].nr_sects << SECTOR_SHIFT);
-		bool good = end <= copy->bytes_done;
+		bool good = end <= done;
 
 		if (!good && !all)
 			break;
@@ -710,6 +819,22 @@ static void blk_copy_end_segs(struct blk_copy *copy, bool all)
 		copy->segs_ended++;
 		copy->seg_end_io(copy, i, good ? 0 : copy->error);
 	}
+}
+
+/*
+ * How far does the first chunk, still at work, extend what is proven?  While its
+ * COPY_OUT is in flight the map of the leaves is only half of the proof.
+ */
+static u64 blk_copy_proven_so_far(const struct blk_copy *copy)
+{
+	const struct blk_copy_chunk *chunk =
+		list_first_entry(&copy->chunks, struct blk_copy_chunk, entry);
+	u32 prefix = 0;
+
+	if (chunk->state == BLK_COPY_CHUNK_EMULATE)
+		prefix = blk_copy_maps_prefix(&chunk->token.done, &chunk->done);
+	return copy->bytes_done + chunk->cur +
+		round_down(prefix, copy->granule);
 }
 
 static bool blk_copy_fold(struct blk_copy *copy)
@@ -727,29 +852,45 @@ static bool blk_copy_fold(struct blk_copy *copy)
 		blk_copy_put_chunk(chunk);
 		progress = true;
 	}
-	if (progress)
-		blk_copy_end_segs(copy, false);
+	if (copy->seg_end_io && !copy->error && !list_empty(&copy->chunks) &&
+	    !(copy->flags & BLK_COPY_DRY_RUN))
+		blk_copy_end_segs(copy, blk_copy_proven_so_far(copy), false);
 	return progress;
+}
+
+static void blk_copy_count(const struct blk_copy *copy)
+{
+	struct gendisk *disk = copy->dst->bd_disk;
+
+	blk_copy_stat_add(disk, BLK_COPY_STAT_COPIES, 1);
+	blk_copy_stat_add(disk, BLK_COPY_STAT_OFFLOADED_BYTES,
+			  copy->stat_offloaded);
+	blk_copy_stat_add(disk, BLK_COPY_STAT_EMULATED_BYTES,
+			  copy->stat_emulated);
+	blk_copy_stat_add(disk, BLK_COPY_STAT_FAILED, !!copy->error);
+	trace_blk_copy_done(copy);
+}
+
+/**
+ * blk_copy_count_cached - count a copy that went through the page cache
+ * @copy:	the copy, its results filled in
+ */
+void blk_copy_count_cached(struct blk_copy *copy)
+{
+	copy->stat_emulated = copy->bytes_emulated;
+	blk_copy_count(copy);
 }
 
 static void blk_copy_finish(struct blk_copy *copy)
 {
-	struct gendisk *disk = copy->dst->bd_disk;
-
-	/* Also waits for one that is about to kick this copy. */
 	blk_copy_set_unwait(copy);
 	if (copy->killed && copy->next < copy->len && !copy->error)
 		copy->error = -EINTR;
-	blk_copy_end_segs(copy, true);
-	if (!(copy->flags & BLK_COPY_DRY_RUN)) {
-		blk_copy_stat_add(disk, BLK_COPY_STAT_COPIES, 1);
-		blk_copy_stat_add(disk, BLK_COPY_STAT_OFFLOADED_BYTES,
-				  copy->stat_offloaded);
-		blk_copy_stat_add(disk, BLK_COPY_STAT_EMULATED_BYTES,
-				  copy->stat_emulated);
-		blk_copy_stat_add(disk, BLK_COPY_STAT_FAILED, !!copy->error);
-	}
-	trace_blk_copy_done(copy);
+	blk_copy_end_segs(copy, copy->bytes_done, true);
+	if (copy->flags & BLK_COPY_DRY_RUN)
+		trace_blk_copy_done(copy);
+	else
+		blk_copy_count(copy);
 	if (copy->css)
 		css_put(copy->css);
 }
@@ -861,7 +1002,7 @@ static void blk_copy_refuse(struct blk_copy *copy, int error)
 {
 	copy->error = error;
 	copy->segs_ended = 0;
-	blk_copy_end_segs(copy, true);
+	blk_copy_end_segs(copy, 0, true);
 }
 
 static u32 blk_copy_chunk_size(const struct blk_copy *copy)
@@ -895,8 +1036,9 @@ static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
 	copy->granule = max(bdev_logical_block_size(copy->src),
 			    bdev_logical_block_size(copy->dst));
 	copy->chunk_bytes = blk_copy_chunk_size(copy);
-	copy->step_bytes = copy->chunk_bytes;
-	copy->no_offload = copy->flags & BLK_COPY_NO_OFFLOAD;
+	copy->hint.step_bytes = min_not_zero(copy->hint.step_bytes,
+					     copy->chunk_bytes);
+	copy->hint.no_offload |= copy->flags & BLK_COPY_NO_OFFLOAD;
 	copy->fail_at = U64_MAX;
 	copy->task = task;
 	copy->ioprio = get_current_ioprio();
@@ -906,8 +1048,9 @@ static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
 	INIT_LIST_HEAD(&copy->done_chunks);
 	INIT_LIST_HEAD(&copy->done_units);
 	spin_lock_init(&copy->done_lock);
-	INIT_WORK(&copy->work, blk_copy_work);
-	/* The submitter is the first runner. */
+	if (!task)
+		INIT_WORK(&copy->work, blk_copy_work);
+	/* The first run comes without an event. */
 	atomic_set(&copy->events, 1);
 	trace_blk_copy_start(copy);
 	return 0;
@@ -917,21 +1060,23 @@ static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
  * blkdev_issue_copy_async - copy, and say later how it went
  * @copy:	what to copy; zeroed, then filled in by the caller
  *
- * Sends the first pieces itself and returns; the rest is done by completions
- * and a worker.  Never fails by itself: bad arguments come back through
- * @copy->end_io like any error, which may be called before this returns.
+ * Leaves everything to the worker of @copy->set: it may be called where bios are
+ * being submitted, and a copy may be issued by the end of another.  Never fails
+ * by itself: bad arguments come back through @copy->end_io like any error, in
+ * that case before this returns.
  *
- * Context: process context; sleeps no longer than submit_bio() may.  Allocates
- * nothing but from @copy->set and its pools, safe in the path of memory reclaim.
+ * Context: process context; does not sleep.  A copy progresses with what its set
+ * holds when there is no memory, so it is safe in the path of memory reclaim.
  */
 void blkdev_issue_copy_async(struct blk_copy *copy)
 {
 	int err = blk_copy_start(copy, NULL);
 
-	if (err)
-		blk_copy_refuse(copy, err);
-	else if (!blk_copy_run(copy))
+	if (!err) {
+		queue_work(copy->set->wq, &copy->work);
 		return;
+	}
+	blk_copy_refuse(copy, err);
 	copy->end_io(copy);
 }
 EXPORT_SYMBOL_GPL(blkdev_issue_copy_async);
@@ -1035,6 +1180,8 @@ int blk_copy_set_init(struct blk_copy_set *set, const char *name,
 					    BLK_COPY_RESERVE_ORDER))
 		goto out_exit;
 	set->bufs = bufs ? bufs : &set->own_bufs;
+	if (blk_copy_init_shrinker(set, name))
+		goto out_exit;
 	set->wq = alloc_workqueue("blk_copy_%s", WQ_MEM_RECLAIM | WQ_UNBOUND,
 				  0, name);
 	if (!set->wq)
@@ -1056,9 +1203,16 @@ EXPORT_SYMBOL_GPL(blk_copy_set_init);
  */
 void blk_copy_set_exit(struct blk_copy_set *set)
 {
+	struct blk_copy_unit *unit;
+
+	shrinker_free(set->shrinker);
+	set->shrinker = NULL;
 	if (set->wq)
 		destroy_workqueue(set->wq);
 	set->wq = NULL;
+	list_for_each_entry(unit, &set->free_units, entry)
+		blk_copy_unit_free_pages(unit);
+	INIT_LIST_HEAD(&set->free_units);
 	mempool_exit(&set->own_bufs);
 	bioset_exit(&set->bios);
 	kvfree(set->units);

@@ -297,6 +297,65 @@ static void fold_model(struct kunit *test)
 	}
 }
 
+/* ------------------------------------------------------------------ proof */
+
+struct proof_case {
+	const char		*desc;
+	blk_status_t		status;
+	struct fold_slice	device[MAX_SLICES];
+	bool			lost;
+	u64			bytes;		/* 0 = as added */
+	bool			whole_only;
+	bool			proven;
+};
+
+/* The COPY_OUT is of 64 bytes. */
+static const struct proof_case proof_cases[] = {
+	{ "all reported", BLK_STS_OK, { { 0, 64 } }, .proven = true },
+	{ "all reported, in pieces", BLK_STS_OK, { { 32, 32 }, { 0, 32 } },
+	  .proven = true },
+	{ "nothing reported", BLK_STS_OK },
+	{ "the head is missing", BLK_STS_OK, { { 8, 56 } } },
+	{ "the middle is missing", BLK_STS_OK, { { 0, 16 }, { 24, 40 } } },
+	{ "the end is missing", BLK_STS_OK, { { 0, 63 } } },
+	{ "one piece twice, another missing", BLK_STS_OK,
+	  { { 0, 32 }, { 0, 32 } } },
+	{ "all reported, but an error", BLK_STS_IOERR, { { 0, 64 } } },
+	{ "all reported, but refused", BLK_STS_NOTSUPP, { { 0, 64 } } },
+	{ "a slice lost, the sum is right", BLK_STS_OK, { { 0, 32 } },
+	  .lost = true, .bytes = 64, .proven = true },
+	{ "a slice lost, the sum is short", BLK_STS_OK, { { 0, 32 } },
+	  .lost = true, .bytes = 63 },
+	{ "a slice lost, an error", BLK_STS_IOERR, { { 0, 32 } },
+	  .lost = true, .bytes = 64 },
+	{ "a mirror, reported twice", BLK_STS_OK, { { 0, 64 }, { 0, 64 } },
+	  .whole_only = true, .proven = true },
+	{ "a mirror with an error", BLK_STS_IOERR, { { 0, 64 }, { 0, 64 } },
+	  .whole_only = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(proof, proof_cases, desc);
+
+static void proof(struct kunit *test)
+{
+	const struct proof_case *c = test->param_value;
+	struct fold_test *t = test->priv;
+	struct blk_copy_chunk *chunk = &t->chunk;
+
+	chunk->copy = &t->copy;
+	chunk->step = 64;
+	chunk->status = c->status;
+	chunk->token.flags = 0;
+	if (c->whole_only)
+		set_bit(BLK_COPY_TOKEN_WHOLE_ONLY, &chunk->token.flags);
+	blk_copy_map_init(&chunk->token.done);
+	add_slices(&chunk->token.done, c->device);
+	chunk->token.done.lost = c->lost;
+	if (c->bytes)
+		chunk->token.done.bytes = c->bytes;
+	KUNIT_EXPECT_EQ(test, blk_copy_chunk_proven(chunk), c->proven);
+}
+
 /* ------------------------------------------------------------------ suite */
 
 static int fold_test_init(struct kunit *test)
@@ -308,6 +367,7 @@ static int fold_test_init(struct kunit *test)
 
 static struct kunit_case fold_test_cases[] = {
 	KUNIT_CASE_PARAM(fold, fold_gen_params),
+	KUNIT_CASE_PARAM(proof, proof_gen_params),
 	KUNIT_CASE(fold_lost),
 	KUNIT_CASE(fold_lost_start),
 	KUNIT_CASE(fold_model),

@@ -471,19 +471,20 @@ static const struct gate_case gate_cases[] = {
 
 KUNIT_ARRAY_PARAM_DESC(gate, gate_cases, desc);
 
-static void gate_bio(struct kunit *test, struct bio *bio, struct bio_vec *bv,
-		     enum req_op op)
+static void gate_bio(struct kunit *test, struct bio *bio,
+		     struct blk_copy_layer *layer, enum req_op op)
 {
 	const struct gate_case *c = test->param_value;
 	struct split_test *t = test->priv;
 
 	copy_test_bio(bio, t->token, op | c->flags, 0, 0, c->empty ? 0 : 8);
-	*bv = *bio->bi_io_vec;
-	bio->bi_io_vec = c->no_vec ? NULL : bv;
+	layer->bv = *bio->bi_io_vec;
+	layer->token = t->token;
+	bio->bi_io_vec = c->no_vec ? NULL : &layer->bv;
 	if (c->page)
-		bv->bv_page = ZERO_PAGE(0);
+		layer->bv.bv_page = ZERO_PAGE(0);
 	if (c->bv_len)
-		bv->bv_len = c->bv_len;
+		layer->bv.bv_len = c->bv_len;
 	bio->bi_vcnt = c->vcnt;
 #ifdef CONFIG_BLK_INLINE_ENCRYPTION
 	if (c->crypt)
@@ -495,7 +496,7 @@ static void gate(struct kunit *test)
 {
 	const struct gate_case *c = test->param_value;
 	struct request_queue *q;
-	struct bio_vec bv;
+	struct blk_copy_layer layer;
 	struct bio bio;
 
 	if (c->crypt && !IS_ENABLED(CONFIG_BLK_INLINE_ENCRYPTION))
@@ -504,17 +505,30 @@ static void gate(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, q);
 
 	/* A queue of limit 0 takes neither good nor bad. */
-	gate_bio(test, &bio, &bv, REQ_OP_COPY_IN);
+	gate_bio(test, &bio, &layer, REQ_OP_COPY_IN);
 	KUNIT_EXPECT_STATUS(test, blk_copy_check_bio(q, &bio), BLK_STS_NOTSUPP);
-	gate_bio(test, &bio, &bv, REQ_OP_COPY_OUT);
+	gate_bio(test, &bio, &layer, REQ_OP_COPY_OUT);
 	KUNIT_EXPECT_STATUS(test, blk_copy_check_bio(q, &bio), BLK_STS_NOTSUPP);
 
 	q->limits.copy.max_sectors = 8;
 	KUNIT_EXPECT_STATUS(test, blk_copy_check_bio(q, &bio),
 			    c->good ? BLK_STS_OK : BLK_STS_INVAL);
-	gate_bio(test, &bio, &bv, REQ_OP_COPY_IN);
+	gate_bio(test, &bio, &layer, REQ_OP_COPY_IN);
 	KUNIT_EXPECT_STATUS(test, blk_copy_check_bio(q, &bio),
 			    c->good ? BLK_STS_OK : BLK_STS_INVAL);
+	KUNIT_EXPECT_FALSE(test, bio_flagged(&bio, BIO_BPS_THROTTLED));
+}
+
+/* No bandwidth is charged where nothing moves. */
+static void gate_dry_run(struct kunit *test)
+{
+	struct split_test *t = test->priv;
+	struct bio bio;
+
+	set_bit(BLK_COPY_TOKEN_DRY_RUN, &t->token->flags);
+	copy_test_bio(&bio, t->token, REQ_OP_COPY_OUT, 0, 0, 8);
+	KUNIT_EXPECT_STATUS(test, __blk_copy_check_bio(&bio), BLK_STS_OK);
+	KUNIT_EXPECT_TRUE(test, bio_flagged(&bio, BIO_BPS_THROTTLED));
 }
 
 /* ------------------------------------------------------------------ suite */
@@ -549,6 +563,7 @@ static struct kunit_case split_test_cases[] = {
 	KUNIT_CASE(bio_offset_far),
 	KUNIT_CASE(bio_has_no_data),
 	KUNIT_CASE_PARAM(gate, gate_gen_params),
+	KUNIT_CASE(gate_dry_run),
 	{}
 };
 

@@ -34,10 +34,13 @@ static inline blk_status_t dm_copy_map(struct mapped_device *md,
 	return __dm_copy_map(md, ti, clone);
 }
 
-/* A COPY_IN moves nothing: it is in no statistics. */
+/* What moves nothing is not in the statistics: a COPY_IN, and all of a dry run. */
 static inline bool dm_copy_unaccounted(const struct bio *bio)
 {
-	return unlikely(bio_op(bio) == REQ_OP_COPY_IN);
+	if (likely(!op_is_copy(bio->bi_opf)))
+		return false;
+	return bio_op(bio) == REQ_OP_COPY_IN ||
+		test_bit(BLK_COPY_TOKEN_DRY_RUN, &bio_copy_token(bio)->flags);
 }
 
 #else /* CONFIG_BLK_COPY */

@@ -268,7 +268,10 @@ struct blk_copy_segment {
 /**
  * struct blk_copy_set - what copies of one user run on
  *
- * Tokens, bios, buffers and the worker that one user owns.  A user below
+ * Tokens, bios, buffers and the worker that one user owns.  They are kept for
+ * the next copy, and are what remains when memory is short: while there is
+ * some, more are allocated, so that a copy whose device hangs does not stop
+ * copies between others.  A user below
  * submit_bio() needs a set of its own: with a shared one, a copy whose write
  * causes another copy (snapshot, loopback target) would wait for itself.
  * All members are private to the core; see blk_copy_set_init().
@@ -279,13 +282,21 @@ struct blk_copy_set {
 	struct list_head	free_chunks;
 	struct list_head	free_units;
 	struct list_head	waiters;	/* copies short of one of these */
+	unsigned int		nr_woken;	/* of these, not served yet */
 	void			*chunks;
 	void			*units;
 	mempool_t		*bufs;		/* own_bufs or the caller's */
 	mempool_t		own_bufs;
 	struct bio_set		bios;
 	struct workqueue_struct	*wq;
-	atomic64_t		reserve_used;
+	struct shrinker		*shrinker;
+};
+
+/* What one part of a long copy has learned, for the next; zeroed for the first */
+struct blk_copy_hint {
+	u32			step_bytes;	/* size of tokens */
+	unsigned int		nr_notsupp;	/* chunks that were refused */
+	bool			no_offload;
 };
 
 /**
@@ -337,16 +348,15 @@ struct blk_copy {
 	u64				stat_emulated;
 	u32				granule;	/* larger logical block */
 	u32				chunk_bytes;	/* size of chunks */
-	u32				step_bytes;	/* size of tokens */
+	struct blk_copy_hint		hint;
 	unsigned int			seg_idx;	/* segment of next */
 	u64				seg_start;	/* its first byte */
 	u64				segs_bytes;	/* of segments ended */
 	unsigned int			segs_ended;
 	unsigned int			nr_chunks;
 	unsigned int			nr_units;
-	unsigned int			nr_notsupp;
-	bool				no_offload;
 	bool				killed;
+	bool				woken;		/* set.nr_woken */
 	struct list_head		chunks;		/* in order of offset */
 	struct list_head		wait_entry;	/* blk_copy_set.waiters */
 	spinlock_t			done_lock;	/* the two lists below */
