@@ -41,7 +41,7 @@ destination_offload()
 	local stat=(failed error_fallbacks offloaded_bytes emulated_bytes commands command_errors)
 
 	before /dev/d0 "${stat[@]}"
-	want "EIO $PART $((2 * M))" rawcopy /dev/d0 0 8M:4M
+	device_did /dev/d0 3 3 want "EIO $PART $((2 * M))" rawcopy /dev/d0 0 8M:4M
 	bad_sector - 5125
 	pattern check /dev/d0 2 "@0:2:~$PART" 8M:4M
 	# One of four commands failed; half of its bytes were emulated then.
@@ -51,7 +51,7 @@ destination_offload()
 destination_forbidden()
 {
 	before /dev/d0 failed error_fallbacks emulated_bytes
-	want "EIO $((2 * M)) $((2 * M))" rawcopy -f n /dev/d0 0 8M:4M
+	device_did /dev/d0 3 3 want "EIO $((2 * M)) $((2 * M))" rawcopy -f n /dev/d0 0 8M:4M
 	bad_sector - 5125
 	# The failed command did nothing, the one behind it was on its way.
 	pattern check /dev/d0 2 @0:2 8M:2M @3M:2 11M:1M
@@ -62,7 +62,7 @@ destination_emulated()
 {
 	queue /dev/d0 copy_max_bytes 0
 	before /dev/d0 failed error_fallbacks offloaded_bytes
-	want "EIO $PART 0" rawcopy /dev/d0 0 8M:4M
+	device_did /dev/d0 0 0 want "EIO $PART 0" rawcopy /dev/d0 0 8M:4M
 	want "EOPNOTSUPP 0 0" rawcopy -f n /dev/d0 0 8M:4M
 	bad_sector - 5125
 	pattern check /dev/d0 2 "@0:2:~$PART" 8M:4M
@@ -72,7 +72,7 @@ destination_emulated()
 source_offload()
 {
 	before /dev/d0 failed error_fallbacks
-	want "EIO $PART $((2 * M))" rawcopy /dev/d0 0 8M:4M
+	device_did /dev/d0 3 3 want "EIO $PART $((2 * M))" rawcopy /dev/d0 0 8M:4M
 	bad_sector - 21509
 	pattern check /dev/d0 2 @0:2 "8M:$PART" @3M:2 11M:1M
 	rose_by 1 1
@@ -80,7 +80,7 @@ source_offload()
 
 source_forbidden()
 {
-	want "EIO $((2 * M)) $((2 * M))" rawcopy -f n /dev/d0 0 8M:4M
+	device_did /dev/d0 3 3 want "EIO $((2 * M)) $((2 * M))" rawcopy -f n /dev/d0 0 8M:4M
 	bad_sector - 21509
 	pattern check /dev/d0 2 @0:2 8M:2M @3M:2 11M:1M
 }
@@ -88,7 +88,7 @@ source_forbidden()
 source_emulated()
 {
 	queue /dev/d0 copy_max_bytes 0
-	want "EIO $PART 0" rawcopy /dev/d0 0 8M:4M
+	device_did /dev/d0 0 0 want "EIO $PART 0" rawcopy /dev/d0 0 8M:4M
 	bad_sector - 21509
 	pattern check /dev/d0 2 "@0:2:~$PART" 8M:4M
 }
@@ -96,15 +96,15 @@ source_emulated()
 # A gather of 1 MiB pieces in reverse; the third of them has the bad sector.
 source_gather()
 {
-	want "EIO $PART $((2 * M))" rawcopy /dev/d0 0 12M:1M 11M:1M 10M:1M 9M:1M
+	device_did /dev/d0 3 3 want "EIO $PART $((2 * M))" rawcopy /dev/d0 0 12M:1M 11M:1M 10M:1M 9M:1M
 	bad_sector - 21509
 	pattern check /dev/d0 2 "@0:2:~$PART" 12M:1M 11M:1M 10M:1M 9M:1M
 }
 
 first_byte()
 {
-	want "EIO 0 0" rawcopy -f n /dev/d0 0 8M:1M
-	want "EIO 0 0" rawcopy /dev/d0 0 8M:1M
+	device_did /dev/d0 0 0 want "EIO 0 0" rawcopy -f n /dev/d0 0 8M:1M
+	device_did /dev/d0 0 0 want "EIO 0 0" rawcopy /dev/d0 0 8M:1M
 	bad_sector - 0
 	pattern check /dev/d0 2 @0:2:~0 8M:1M
 }
@@ -151,9 +151,9 @@ error_source_odd()
 
 error_source_second_chunk()
 {
-	want "EIO $((18 * M)) $((16 * M))" rawcopy -s /dev/mapper/e0 /dev/d0 40M 0:24M
+	device_did /dev/d0 1 1 want "EIO $((18 * M)) $((16 * M))" rawcopy -s /dev/mapper/e0 /dev/d0 40M 0:24M
 	pattern check /dev/d0 2 @40M:2 0:18M
-	want "EOPNOTSUPP $((16 * M)) $((16 * M))" \
+	device_did /dev/d0 1 1 want "EOPNOTSUPP $((16 * M)) $((16 * M))" \
 		rawcopy -f n -s /dev/mapper/e0 /dev/d0 20M 0:20M
 	pattern check /dev/d0 2 @40M:2 0:18M @20M:2 0:16M
 }
@@ -163,9 +163,9 @@ error_destination()
 {
 	local good=$((2 * M + 3 * 512))
 
-	want "EIO $good $good" rawcopy -s /dev/d0 /dev/mapper/e0 0 16M:4M
+	device_did /dev/d0 1 1 want "EIO $good $good" rawcopy -s /dev/d0 /dev/mapper/e0 0 16M:4M
 	pattern check /dev/d0 2 @0:2 "16M:$good"
-	want "EOPNOTSUPP $good $good" rawcopy -f n -s /dev/d0 /dev/mapper/e0 0 24M:4M
+	device_did /dev/d0 1 1 want "EOPNOTSUPP $good $good" rawcopy -f n -s /dev/d0 /dev/mapper/e0 0 24M:4M
 	pattern check /dev/d0 2 @0:2 "24M:$good"
 	queue /dev/mapper/e0 copy_max_bytes 0
 	want "EIO $((2 * M)) 0" rawcopy -s /dev/d0 /dev/mapper/e0 0 16M:4M
@@ -258,8 +258,9 @@ prove "ENODATA from a SCSI medium error" medium_error
 
 # -------------------------------------------------- what NVMe may answer
 
-# inject STATUS SKIP: the next command but SKIP of big fails.  The device has
-# executed it nevertheless.
+# inject STATUS SKIP [RETRY]: the next command but SKIP of big fails.  The device
+# has executed it nevertheless.  Unless RETRY is given, it says that to repeat it
+# is of no use: without, a read or write is repeated and succeeds; but no copy.
 inject()
 {
 	local dir
@@ -267,7 +268,7 @@ inject()
 	dir=/sys/kernel/debug/$(leaf_of /dev/vm/big)/fault_inject
 	echo 0 >"$dir/verbose"
 	echo "$1" >"$dir/status"
-	echo 1 >"$dir/dont_retry"
+	echo $((!${3:-0})) >"$dir/dont_retry"
 	echo $(($2 + 1)) >"$dir/space"
 	echo 1 >"$dir/times"
 	echo 100 >"$dir/probability"
@@ -281,20 +282,28 @@ nvme_status()
 	set_queue "$dev" copy_max_bytes 16777216
 	before "$dev" copies failed error_fallbacks command_errors leaf:command_errors leaf:commands
 
-	# Forbidden: the error of the command.
-	inject "$status" 0
-	want "$error 0 0" rawcopy -f n "$dev" 0 8M:256K
+	# Forbidden: the error of the command, which is not sent again.
+	inject "$status" 0 1
+	device_did "$dev" 1 1 want "$error 0 0" rawcopy -f n "$dev" 0 8M:256K
 	pattern check "$dev" 2 @0:2:~0 8M:256K
 
 	# Offload fails, emulation does not.
-	inject "$status" 0
-	want "0 262144 0" rawcopy "$dev" 1M 9M:256K
+	inject "$status" 0 1
+	device_did "$dev" 1 1 want "0 262144 0" rawcopy "$dev" 1M 9M:256K
 	pattern check "$dev" 2 @0:2:~0 8M:256K @1M:2 9M:256K
 	rose_by 2 1 2 2 2 0
 
 	# Emulation: the read fails, or the write.  EOPNOTSUPP of a read or write
 	# is no reason to say that there is no offload.
 	queue "$dev" copy_max_bytes 0
+	counting "$dev" emulation_fails "$status" "$error" "$dev"
+	did 0 0
+}
+
+emulation_fails()
+{
+	local status=$1 error=$2 dev=$3
+
 	inject "$status" 0
 	want "$error 0 0" rawcopy "$dev" 2M 10M:256K
 	pattern check "$dev" 2 @0:2:~0 8M:256K @1M:2 9M:256K
@@ -311,10 +320,10 @@ nvme_refusal()
 
 	pattern fill "$dev" 2
 	before "$dev" copies failed error_fallbacks command_errors leaf:command_errors
-	inject "$status" 0
-	want "EOPNOTSUPP 0 0" rawcopy -f n "$dev" 0 8M:256K
-	inject "$status" 0
-	want "0 262144 0" rawcopy "$dev" 1M 9M:256K
+	inject "$status" 0 1
+	device_did "$dev" 1 1 want "EOPNOTSUPP 0 0" rawcopy -f n "$dev" 0 8M:256K
+	inject "$status" 0 1
+	device_did "$dev" 1 1 want "0 262144 0" rawcopy "$dev" 1M 9M:256K
 	pattern check "$dev" 2 @0:2:~0 8M:256K @1M:2 9M:256K
 	rose_by 2 1 0 0 0
 }
@@ -328,6 +337,11 @@ prove "EILSEQ from NVMe (End-to-end Guard Check Error)" nvme_status 0x282 EILSEQ
 prove "EOPNOTSUPP from NVMe (Invalid Command Opcode)" nvme_status 0x1 EOPNOTSUPP
 prove "EOPNOTSUPP for NVMe's Command Size Limit Exceeded" nvme_refusal 0x183
 prove "EOPNOTSUPP for NVMe's Invalid Format" nvme_refusal 0x10a
+prove "EOPNOTSUPP for NVMe's Incompatible Namespace" nvme_refusal 0x185
+prove "EOPNOTSUPP for NVMe's Fast Copy Not Possible" nvme_refusal 0x186
+prove "EOPNOTSUPP for NVMe's Overlapping I/O Range" nvme_refusal 0x187
+prove "EOPNOTSUPP for NVMe's Namespace Not Reachable" nvme_refusal 0x188
+prove "EOPNOTSUPP for NVMe's Insufficient Resources" nvme_refusal 0x189
 
 next_times_out()
 {
