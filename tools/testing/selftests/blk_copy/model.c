@@ -28,6 +28,8 @@
 #define CHUNK_BYTES_THROTTLED	(2 * MIB)
 #define WINDOW_BYTES		(64 * MIB)
 #define UNIT_BYTES		(512 * 1024ULL)
+/* How often a stale token is filled where emulation is forbidden */
+#define STALE_TRIES_FORBIDDEN	5
 /* Slices that the core can remember */
 #define MAP_SLICES		128
 
@@ -48,7 +50,7 @@ enum kind {
 	TO_BARE, TO_LINEAR, TO_STRIPED, TO_NESTED,
 	FROM_BARE, FROM_LINEAR, FROM_STRIPED, FROM_NESTED,
 	M_TO_N, TO_ITSELF,
-	RESULT_WHOLE, RESULT_PARTIAL, RESULT_NOTSUPP, RESULT_EIO,
+	RESULT_WHOLE, RESULT_PARTIAL, RESULT_NOTSUPP, RESULT_EIO, RESULT_AGAIN,
 	FORBIDDEN_WHOLE, BAD_SOURCE, BAD_DESTINATION,
 	EVENT_STALE, EVENT_STALE_OFFLOADED, EVENT_OVERFLOW, EVENT_RELOAD,
 	EVENT_TINY_LIMIT, EVENT_LIMIT_0,
@@ -89,6 +91,7 @@ static const char *const kind_names[NR_KINDS] = {
 	[RESULT_PARTIAL] = "result: error after some bytes",
 	[RESULT_NOTSUPP] = "result: EOPNOTSUPP",
 	[RESULT_EIO]	= "result: EIO",
+	[RESULT_AGAIN]	= "result: EAGAIN",
 	[FORBIDDEN_WHOLE] = "whole with emulation forbidden",
 	[BAD_SOURCE]	= "bad block in the source",
 	[BAD_DESTINATION] = "bad block in the destination",
@@ -918,7 +921,8 @@ static const struct node *pick_flapped(const struct node *n)
 static void start_flapper(const struct copy *c)
 {
 	flapper.node = pick_flapped(c->src);
-	flapper.times = rng_range(&rng, 1, 3);
+	/* Those that must not be emulated try it 5 times. */
+	flapper.times = rng_range(&rng, 1, STALE_TRIES_FORBIDDEN + 2);
 	flapper.pauses = counter("pauses");
 	flapper.stop = 0;
 	set_pause(25);
@@ -979,7 +983,10 @@ static void check_stopped(struct copy *c, const struct seen *s)
 	if (copied >= c->len)
 		wrong(c, "an error, and all is copied");
 	if (c->flags & BLKCOPY_NO_EMULATION) {
-		if (c->stale && c->err == -EAGAIN)
+		/* Not for one suspend, nor where nothing was stale. */
+		if (c->stale && c->err == -EAGAIN &&
+		    flapper.times >= STALE_TRIES_FORBIDDEN &&
+		    s->tokens >= STALE_TRIES_FORBIDDEN)
 			return;
 		whole -= whole % block;
 		if (copied != whole && !c->stale &&
@@ -1083,6 +1090,7 @@ static void count_copy(const struct copy *c, const struct seen *s,
 	kinds[RESULT_PARTIAL] += c->err && c->res.bytes_copied;
 	kinds[RESULT_NOTSUPP] += c->err == -EOPNOTSUPP;
 	kinds[RESULT_EIO] += c->err == -EIO;
+	kinds[RESULT_AGAIN] += c->err == -EAGAIN;
 	kinds[FORBIDDEN_WHOLE] += !c->err && (c->flags & BLKCOPY_NO_EMULATION);
 	kinds[EVENT_STALE] += !!stale;
 	kinds[EVENT_STALE_OFFLOADED] += stale &&
@@ -1135,7 +1143,8 @@ static void one_copy(struct copy *c, u32 nr)
 	c->nr = nr;
 	c->stale = rng_percent(&rng, 3);
 	c->large = !c->stale && rng_percent(&rng, 3);
-	c->flags = rng_percent(&rng, 15) ? BLKCOPY_NO_EMULATION : 0;
+	c->flags = rng_percent(&rng, c->stale ? 50 : 15) ?
+		BLKCOPY_NO_EMULATION : 0;
 	c->bad.leaf = NULL;
 	if (!pick_copy(c))
 		return;

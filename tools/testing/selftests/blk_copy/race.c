@@ -24,10 +24,10 @@ static const char usage[] =
 "	suspend and resume both ends under copies; FLAG: noflush, nolockfs\n"
 "race kill [-n N] SRC DST\n"
 "	kill the process that copies\n"
-"race during [-n N] [-e] [-g MS] [-l LEN] [-t N] SRC DST FILE=VALUE[,VALUE...]\n"
-"race during ... SRC DST !COMMAND\n"
-"	write to a file, or run a command, under copies; -e: the device goes, so\n"
-"	all copies must end, with an error; -t: threads\n"
+"race during [-n N] [-e ERRORS] [-g MS] [-l LEN] [-t N] SRC DST\n"
+"	FILE=VALUE[,VALUE...]|!COMMAND\n"
+"	write to a file, or run a command, under copies; -e EIO,...: the device\n"
+"	goes, so all copies must end, with one of these errors; -t: threads\n"
 "\n"
 "SRC and DST may be one device; LEAF, SRC and DST lose their content.\n";
 
@@ -44,7 +44,7 @@ static struct options {
 	unsigned int	threads;
 	unsigned int	gap_ms;
 	u64		len;
-	int		goes;
+	const char	*goes;
 	int		running;
 	u32		dm_flags;
 	enum stack	stack;
@@ -197,8 +197,11 @@ static void *copier_main(void *arg)
 		c->emulated += res.bytes_copied - res.bytes_offloaded;
 		c->both += res.bytes_offloaded &&
 			res.bytes_offloaded < res.bytes_copied;
-		if (c->err && opts.goes)
+		if (c->err && opts.goes) {
+			/* A disk that is gone has no size: then none begins. */
+			c->wrong = c->err == EINVAL && res.bytes_copied;
 			return NULL;
+		}
 		if (c->err || res.bytes_copied != opts.len) {
 			printf("# copy %llu: error %d after %llu bytes\n",
 			       c->copies, c->err, (u64)res.bytes_copied);
@@ -230,6 +233,21 @@ static void start_copiers(int src, int dst, u64 src_bytes, u64 dst_base)
 	}
 }
 
+/* Is it one of those that the caller has named? */
+static int is_expected(int err)
+{
+	const char *name = strerrorname_np(err), *p = opts.goes;
+
+	while (name && p) {
+		size_t len = strcspn(p, ",");
+
+		if (strlen(name) == len && !strncmp(name, p, len))
+			return 1;
+		p = p[len] ? p + len + 1 : NULL;
+	}
+	return 0;
+}
+
 /* Returns whether something was wrong. */
 static int join_copiers(void)
 {
@@ -247,7 +265,9 @@ static int join_copiers(void)
 		sum.both += c->both;
 		sum.wrong |= c->wrong;
 		if (c->err)
-			printf("# ended with: %s\n", strerror(c->err));
+			printf("# ended with: %s\n", strerrorname_np(c->err));
+		if (opts.goes && !is_expected(c->err))
+			sum.wrong = 1;
 	}
 	printf("copies %llu\noffloaded %llu\nemulated %llu\nboth %llu\n",
 	       sum.copies, sum.offloaded, sum.emulated, sum.both);
@@ -467,11 +487,44 @@ static int cmd_reload(char **argv)
 
 /* ------------------------------------------------------------ suspend */
 
+#define PAUSE		60	/* ms */
+#define SUSPEND_US	60000000
+
+/* Wait for a copy that is between COPY_IN and COPY_OUT. */
+static void wait_for_pause(void)
+{
+	u64 pauses = counter("pauses"), end = now_us() + 20000000;
+
+	set_pause(PAUSE);
+	while (counter("pauses") == pauses)
+		if (now_us() > end)
+			die("no copy made a pause");
+}
+
+/* Suspend and resume one level; also between the halves of a copy. */
+static void flap(const char *name, int paused, u64 gap_us)
+{
+	int err;
+
+	if (paused)
+		wait_for_pause();
+	err = dm_suspend(name, opts.dm_flags);
+	if (paused)
+		set_pause(0);
+	sleep_us(gap_us);
+	if (!err)
+		err = dm_resume(name);
+	errno = -err;
+	if (err)
+		die("suspend and resume %s", name);
+}
+
+/* A third of the rounds in the pause: on, until references have become stale. */
 static int cmd_suspend(char **argv)
 {
 	static const char *const names[] = { "race-src", "race-dst", "race-in" };
 	unsigned int i, nr = opts.stack == LINEAR ? 2 : 3;
-	u64 stale = counter("stale");
+	u64 stale = counter("stale"), end;
 	int leaf, src, dst, bad;
 
 	snprintf(leaf_path, sizeof(leaf_path), "%s", argv[0]);
@@ -484,16 +537,14 @@ static int cmd_suspend(char **argv)
 	dst = open_dev(dst_path);
 	fill(src, 0, AREA_BYTES, 1, 0);
 	start_copiers(src, dst, AREA_BYTES, 0);
-	for (i = 0; i < opts.n && in_flight(); i++) {
-		int err = dm_suspend(names[i % nr], opts.dm_flags);
+	end = now_us() + SUSPEND_US;
+	for (i = 0; i < opts.n || counter("stale") == stale; i++) {
+		int paused = i % 3 == 2;
 
+		if (now_us() > end || (!paused && !in_flight()))
+			break;
+		flap(names[(paused ? i / 3 : i) % nr], paused, i % 4 * 2000);
 		hits++;
-		sleep_us(i % 4 * 2000);
-		if (!err)
-			err = dm_resume(names[i % nr]);
-		errno = -err;
-		if (err)
-			die("suspend and resume %s", names[i % nr]);
 		sleep_us(i % 3 * 3000);
 	}
 	bad = join_copiers();
@@ -680,7 +731,7 @@ static void parse(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "+n:k:f:g:l:t:eo")) != -1) {
+	while ((opt = getopt(argc, argv, "+n:k:f:g:l:t:e:o")) != -1) {
 		if (opt == 'n')
 			opts.n = atoi(optarg);
 		else if (opt == 'k')
@@ -694,7 +745,7 @@ static void parse(int argc, char **argv)
 		else if (opt == 't')
 			opts.threads = min(atoi(optarg), MAX_THREADS);
 		else if (opt == 'e')
-			opts.goes = 1;
+			opts.goes = optarg;
 		else if (opt == 'o')
 			opts.running = 1;
 		else

@@ -50,12 +50,12 @@ paused()
 swap_in_pause()
 {
 	make_null r0 size=64
-	race_hits reload -n "$2" -k "$1" /dev/r0
+	device_copied /dev/r0 race_hits reload -n "$2" -k "$1" /dev/r0
 }
 
 nvme_swap_in_pause()
 {
-	race_hits reload -n "$2" -k "$1" /dev/vm/big
+	device_copied /dev/vm/big race_hits reload -n "$2" -k "$1" /dev/vm/big
 }
 
 # A slow disk, so that the command runs when the table changes.
@@ -63,18 +63,20 @@ swap_under_command()
 {
 	defer slow_disk big 0
 	slow_disk big 25000000
-	race_hits reload -n "$2" -k "$1" -o /dev/vm/big
+	device_copied /dev/vm/big race_hits reload -n "$2" -k "$1" -o /dev/vm/big
 }
 
 suspend_under()
 {
 	make_null r0 size=64
-	race_hits suspend -n "$3" -k "$1" -f "$2" /dev/r0
+	device_copied /dev/r0 race_hits suspend -n "$3" -k "$1" -f "$2" /dev/r0
+	[ "$(value stale)" -gt 0 ]
 }
 
 nvme_suspend_under()
 {
-	race_hits suspend -n "$3" -k "$1" -f "$2" /dev/vm/big
+	device_copied /dev/vm/big race_hits suspend -n "$3" -k "$1" -f "$2" /dev/vm/big
+	[ "$(value stale)" -gt 0 ]
 }
 
 # slow_disk NAME BYTES-PER-SECOND: let QEMU take its time; 0 = as before
@@ -82,6 +84,19 @@ slow_disk()
 {
 	qmp block_set_io_throttle "device=$1" "bps=$2" bps_rd=0 bps_wr=0 \
 		iops=0 iops_rd=0 iops_wr=0 >/dev/null
+}
+
+# kill_in SRC DST ROUNDS: each copy that a signal met has ended with EINTR.
+kill_in()
+{
+	local interrupted
+
+	start_trace blk_copy:blk_copy_done
+	race_hits kill -n "$3" "$1" "$2"
+	interrupted=$(trace 'blk_copy_done: .* error -4$' | wc -l)
+	is "$(trace 'blk_copy_done: .* error -[0-9]+$' | wc -l)" "$interrupted" \
+		"copies with an error, and copies that were interrupted"
+	[ "$interrupted" -ge "$(value hits)" ]
 }
 
 # Where there is a limit on throughput, however high, the core copies in small
@@ -101,7 +116,7 @@ kill_offload()
 	small_chunks /dev/vm/big
 	defer slow_disk big 0
 	slow_disk big 400000000
-	race_hits kill -n 6 /dev/vm/big /dev/vm/big
+	device_copied /dev/vm/big kill_in /dev/vm/big /dev/vm/big 6
 	grep -qE 'copied, [1-9][0-9]* offloaded' "$TMP/race"
 }
 
@@ -109,7 +124,8 @@ kill_emulation()
 {
 	defer slow_disk big2 0
 	slow_disk big2 150000000
-	race_hits kill -n 6 /dev/vm/big /dev/vm/big2
+	counting /dev/vm/big2 kill_in /dev/vm/big /dev/vm/big2 6
+	did 0 0
 	grep -q ' 0 offloaded' "$TMP/race"
 }
 
@@ -118,13 +134,13 @@ kill_busy_offload()
 {
 	make_null r0 size=192
 	small_chunks /dev/r0
-	race_hits kill -n 5 /dev/r0 /dev/r0
+	device_copied /dev/r0 kill_in /dev/r0 /dev/r0 5
 }
 
 kill_busy_emulation()
 {
 	make_null r0 size=192 max_copy_bytes=0
-	race_hits kill -n 5 /dev/r0 /dev/r0
+	kill_in /dev/r0 /dev/r0 5
 }
 
 reset_controller()
@@ -146,9 +162,9 @@ reset_under_offload()
 	local before
 
 	before=$(copy_stat /dev/vm/big error_fallbacks)
-	reset_controller big big
+	device_copied /dev/vm/big reset_controller big big
 	[ "$(copy_stat /dev/vm/big error_fallbacks)" -gt "$before" ]
-	want "0 1048576 1048576" rawcopy -f n /dev/vm/big 100M 0:1M
+	device_did /dev/vm/big 1 1 want "0 1048576 1048576" rawcopy -f n /dev/vm/big 100M 0:1M
 }
 
 remove_null()
@@ -158,7 +174,7 @@ remove_null()
 	for i in 1 2 3 4; do
 		# shellcheck disable=SC2086
 		make_null "g$i" size=48 "max_copy_bytes=$1" $SLOW
-		race_hits during -n 1 -e -l 8388608 "/dev/g$i" "/dev/g$i" \
+		race_hits during -n 1 -e EIO,EINVAL -l 8388608 "/dev/g$i" "/dev/g$i" \
 			"$NULLB/g$i/power=0"
 		sum=$((sum + $(value hits)))
 		fails test -e "/sys/block/g$i"
@@ -178,34 +194,46 @@ remove_null_in_pause()
 	echo 0 >"$NULLB/g5/power"
 	is "$(debug_counter outs_inflight_max)" 0 "COPY_OUTs before the removal"
 	fails wait $!
-	cat "$TMP/out"
+	is "$(cat "$TMP/out")" "EIO 0 0"
 	is "$(debug_counter outs_inflight)" 0
 }
 
 remove_scsi()
 {
-	race_hits during -n 1 -e -l 8388608 /dev/vm/sdb /dev/vm/sdb \
+	race_hits during -n 1 -e EIO,ENODEV,EINVAL -l 8388608 /dev/vm/sdb /dev/vm/sdb \
 		"/sys/block/$(basename "$(realpath /dev/vm/sdb)")/device/delete=1"
 }
 
 # The namespace is detached by a command to the controller, which tells the host.
+# Until then reads and writes get Invalid Namespace, which is EOPNOTSUPP.
 remove_namespace()
 {
 	local ctrl disk
 
 	disk=$(basename "$(realpath /dev/vm/other)")
 	ctrl=/dev/${disk%n*}
-	race_hits during -n 1 -e -l 8388608 /dev/vm/other /dev/vm/other \
+	race_hits during -n 1 -e EIO,EOPNOTSUPP,EINVAL -l 8388608 /dev/vm/other /dev/vm/other \
 		"!nvme detach-ns $ctrl -n 7 -c 0 >/dev/null"
 	wait_for test ! -e "/sys/block/$disk"
 }
 
+# limit_to_zero_and_back DEVICE LENGTH LIMIT: again until copies went both ways
 limit_to_zero_and_back()
 {
-	race_hits during -n 60 -g 3 -l "$2" "$1" "$1" \
-		"/sys/block/$(disk_of "$1")/queue/copy_max_bytes=0,$3"
-	[ "$(value offloaded)" -gt 0 ]
-	[ "$(value emulated)" -gt 0 ]
+	local end=$((SECONDS + 60)) hits=0 offloaded=0 emulated=0 commands=0
+
+	until [ "$offloaded" -gt 0 ] && [ "$emulated" -gt 0 ]; do
+		[ "$SECONDS" -lt "$end" ] || fail "all copies went the same way, in $hits hits"
+		counting "$1" race_hits during -n 60 -g 3 -l "$2" "$1" "$1" \
+			"/sys/block/$(disk_of "$1")/queue/copy_max_bytes=0,$3"
+		hits=$((hits + $(value hits)))
+		offloaded=$((offloaded + $(value offloaded)))
+		emulated=$((emulated + $(value emulated)))
+		commands=$((commands + DID_COMMANDS))
+	done
+	[ "$commands" -gt 0 ]
+	printf '%s %d\n' hits "$hits" offloaded "$offloaded" emulated "$emulated" \
+		commands "$commands" >"$TMP/race"
 }
 
 null_limit_to_zero()
@@ -247,10 +275,10 @@ say hits
 prove "SIGKILL in the middle of an emulated copy that never sleeps" kill_busy_emulation
 say hits
 prove "limit set to 0 and back under copies inside null_blk" null_limit_to_zero
-say hits offloaded emulated both
+say hits offloaded emulated commands
 prove "limit set to 0 and back under copies inside NVMe" \
 	limit_to_zero_and_back /dev/vm/big2 4194304 16777216
-say hits offloaded emulated both
+say hits offloaded emulated commands
 prove "controller reset under copies inside a namespace" reset_under_offload
 say hits copies offloaded emulated
 prove "controller reset under emulated copies" reset_controller big big2
