@@ -62,7 +62,7 @@ one_failed_command()
 {
 	make_halves
 	fail_requests 1 "$(half "$1")"
-	want "0 4194304 0" rawcopy -s /dev/f0p1 /dev/f0p2 8M 0:4M
+	device_did /dev/f0 0 0 want "0 4194304 0" rawcopy -s /dev/f0p1 /dev/f0p2 8M 0:4M
 	fail_off
 	pattern check /dev/f0 1 @40M:1 0:4M
 	is "$(copy_stat /dev/f0 copies failed error_fallbacks)" "1 0 1" \
@@ -77,7 +77,7 @@ one_failed_command_forbidden()
 {
 	make_halves
 	fail_requests 1 "$(half "$1")"
-	want "EIO 0 0" rawcopy -f n -s /dev/f0p1 /dev/f0p2 8M 0:4M
+	device_did /dev/f0 0 0 want "EIO 0 0" rawcopy -f n -s /dev/f0p1 /dev/f0p2 8M 0:4M
 	fail_off
 	pattern check /dev/f0 1
 	is "$(copy_stat /dev/f0 copies failed error_fallbacks)" "1 1 1" \
@@ -90,7 +90,7 @@ all_requests_fail()
 {
 	make_halves
 	fail_requests -1 "$(half "$1")"
-	want "EIO 0 0" rawcopy -s /dev/f0p1 /dev/f0p2 8M 0:4M
+	device_did /dev/f0 0 0 want "EIO 0 0" rawcopy -s /dev/f0p1 /dev/f0p2 8M 0:4M
 	fail_off
 	pattern check /dev/f0 1
 	is "$(copy_stat /dev/f0 copies failed error_fallbacks)" "1 1 1" \
@@ -105,7 +105,7 @@ some_requests_fail()
 	echo 20 >"$FAIL/probability"
 	# The program's own reads and writes must not fail: only its ioctl does.
 	echo Y >"$FAIL/task-filter"
-	fault -f -n 300 -l 1048576 /dev/f0 /dev/f0 >"$TMP/out"
+	device_copied /dev/f0 fault -f -n 300 -l 1048576 /dev/f0 /dev/f0 >"$TMP/out"
 	cat "$TMP/out"
 	fail_off
 	grep -qx 'wrong 0' "$TMP/out"
@@ -151,7 +151,7 @@ nvme_command_fails()
 	pattern fill -l 64M /dev/vm/big 1
 	wait_for test -b "/dev/${disk}p2"
 	fail_requests 1 "/sys/block/$disk/${disk}p2/make-it-fail"
-	want "0 4194304 0" rawcopy -s "/dev/${disk}p1" "/dev/${disk}p2" 8M 0:4M
+	device_did /dev/vm/big 0 0 want "0 4194304 0" rawcopy -s "/dev/${disk}p1" "/dev/${disk}p2" 8M 0:4M
 	fail_off
 	pattern check -l 64M /dev/vm/big 1 @40M:1 0:4M
 	is "$(copy_stat /dev/vm/big error_fallbacks)" 1 error_fallbacks
@@ -166,14 +166,14 @@ one_leg_fails()
 	pattern fill /dev/f1 2
 	make_dm fs "0 65536 striped 2 128 /dev/f0 65536 /dev/f1 65536"
 	fail_requests -1 /sys/block/f1/make-it-fail
-	want "EIO 65536 65536" rawcopy -s /dev/f0 /dev/mapper/fs 0 0:1M
+	device_copied /dev/f0 want "EIO 65536 65536" rawcopy -s /dev/f0 /dev/mapper/fs 0 0:1M
 	fail_off
 	# The pieces of the good leg may be there, behind the first failure too.
 	pattern check /dev/f1 2
 	pattern check -l 32M /dev/f0 1
 	pattern check -o 32M -l 64K /dev/f0 1 @32M:1 0:64K
 	[ "$(copy_stat /dev/mapper/fs error_fallbacks)" -eq 1 ]
-	want "0 1048576 524288" rawcopy -s /dev/f0 /dev/mapper/fs 0 0:1M
+	device_did /dev/f0 8 8 want "0 1048576 524288" rawcopy -s /dev/f0 /dev/mapper/fs 0 0:1M
 	pattern check /dev/f0 1 @32M:1 0:64K*8+128K
 	pattern check /dev/f1 2 @32M:1 64K:64K*8+128K
 }
@@ -192,7 +192,7 @@ command_times_out()
 	want "ETIMEDOUT 0 0" rawcopy /dev/f0 8M 0:1M
 	echo 0 >"$NULLB/f0/timeout_inject/probability"
 	pattern check -o 9M /dev/f0 1
-	want "0 1048576 1048576" rawcopy -f n /dev/f0 8M 0:1M
+	device_did /dev/f0 1 1 want "0 1048576 1048576" rawcopy -f n /dev/f0 8M 0:1M
 	pattern check /dev/f0 1 @8M:1 0:1M
 }
 
