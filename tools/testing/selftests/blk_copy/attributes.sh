@@ -146,7 +146,19 @@ obeyed_by_stack()
 	want "EOPNOTSUPP 0 0" rawcopy -f n -s /dev/mapper/lin "$D0" 9M 0:1M
 	want "EOPNOTSUPP 0 0" rawcopy -f n -s "$D0" /dev/mapper/lin 9M 0:1M
 	want "0 $M $M" rawcopy -f n "$D0" 9M 0:1M
-	pattern check "$D0" 1 @8M:1 0:1M @9M:1 0:1M
+	# Less than the leaf takes
+	queue /dev/mapper/lin copy_max_bytes "$M"
+	counting "$D0" want "0 $((4 * M)) $((4 * M))" rawcopy -f n /dev/mapper/lin 12M 0:4M
+	did 4 4
+	counting "$D0" want "0 $((4 * M)) $((4 * M))" rawcopy -f n "$D0" 12M 0:4M
+	did 1 1
+	queue /dev/mapper/lin copy_max_bytes $((16 * M))
+	# With a rest, and a level above
+	make_dm top "0 32768 linear /dev/mapper/lin 0"
+	queue /dev/mapper/top copy_max_bytes $((M * 3 / 2))
+	counting "$D0" want "0 $((4 * M)) $((4 * M))" rawcopy -f n /dev/mapper/top 12M 0:4M
+	did 3 3
+	pattern check "$D0" 1 @8M:1 0:1M @9M:1 0:1M @12M:1 0:4M
 }
 
 prove "limits are those of the device, the default at most 16 MiB" all_limits

@@ -214,7 +214,7 @@ prove "dm-striped on NVMe with different limits" striped_nvme
 
 # ------------------------------------------------------------ fragmentation
 
-# 1024 ranges of 4 KiB: 4 MiB are 1024 entries, 2 MiB are 512, 1 MiB is 256.
+# 1024 ranges of 4 KiB: no more than 256 are asked for together, for that many fit.
 many_ranges()
 {
 	local dev=$1 commands=$2
@@ -223,7 +223,7 @@ many_ranges()
 	before "$dev" copies overflow offloaded_bytes
 	counting "$dev" want "0 $((4 * M)) $((4 * M))" rawcopy -f n "$dev" 20M 0:4K*1024+12K
 	did "$commands" 1024
-	rose_by 1 2 $((4 * M))
+	rose_by 1 0 $((4 * M))
 	pattern check "$dev" 1 @20M:1 0:4K*1024+12K
 }
 
@@ -233,22 +233,80 @@ many_ranges_null()
 	many_ranges "$D0" "$COMMANDS"
 }
 
-# 300 entries, 1 more than fit, exactly as many as fit
+# Commands of 128 ranges; a second token where there are more than 256.
 fragments()
 {
 	make_null d0 size=32
 	pattern fill "$D0" 1
 	before "$D0" overflow
-	want "0 153600 153600" rawcopy -f n "$D0" 20M 0:1s*300+3s
-	rose_by 1
-	want "0 131584 131584" rawcopy -f n "$D0" 21M 0:1s*257+3s
-	rose_by 2
-	want "0 131072 131072" rawcopy -f n "$D0" 22M 0:1s*256+3s
-	rose_by 2
+	device_did "$D0" 3 300 want "0 153600 153600" rawcopy -f n "$D0" 20M 0:1s*300+3s
+	device_did "$D0" 3 257 want "0 131584 131584" rawcopy -f n "$D0" 21M 0:1s*257+3s
+	device_did "$D0" 2 256 want "0 131072 131072" rawcopy -f n "$D0" 22M 0:1s*256+3s
 	# Neighbours are one entry.
-	want "0 524288 524288" rawcopy -f n "$D0" 23M 0:1s*1024+1s
-	rose_by 2
-	pattern check "$D0" 1 @20M:1 0:1s*300+3s @21M:1 0:1s*257+3s @22M:1 0:1s*256+3s @23M:1 0:512K
+	device_did "$D0" 1 1 want "0 131072 131072" rawcopy -f n "$D0" 23M 0:1s*256+1s
+	rose_by 0
+	pattern check "$D0" 1 @20M:1 0:1s*300+3s @21M:1 0:1s*257+3s @22M:1 0:1s*256+3s @23M:1 0:128K
+}
+
+# What lies below a range is not known before: 1 more than fit, as many as fit
+fragments_below()
+{
+	make_null d0 size=32
+	make_dm src "0 16384 striped 2 8 $D0 0 $D0 8192"
+	pattern fill /dev/mapper/src 1
+	pattern fill -o 20M "$D0" 2
+	before "$D0" overflow
+	device_did "$D0" 2 256 want "0 $M $M" rawcopy -f n -s /dev/mapper/src "$D0" 20M 0:1M
+	rose_by 0
+	# In two halves, whose border cuts an entry
+	device_did "$D0" 4 258 want "0 $((M + 4096)) $((M + 4096))" \
+		rawcopy -f n -s /dev/mapper/src "$D0" 22M "1M:$((M + 4096))"
+	rose_by 1
+	pattern check -o 20M "$D0" 2 @20M:1 0:1M @22M:1 "1M:$((M + 4096))"
+}
+
+# A call of more than 128 MiB is made in three parts, and each begins with what the
+# one before has learned.  Of this source, 8 MiB fill a token.
+fragments_of_parts()
+{
+	make_null d0 size=300 max_copy_segments=256
+	make_dm src "0 266240 striped 2 64 $D0 0 $D0 133120"
+	pattern fill /dev/mapper/src 1
+	before "$D0" overflow
+	counting "$D0" want "0 $((130 * M)) $((130 * M))" \
+		rawcopy -f n -s /dev/mapper/src "$D0" 160M 0:130M
+	did 17 4160
+	rose_by 1
+	pattern check -o 160M -l 130M "$D0" 0 @160M:1 0:130M
+}
+
+# fallbacks [REASON]: how many there were
+fallbacks()
+{
+	trace "blk_copy_fallback: .* reason ${1:-}" | wc -l
+}
+
+# Nothing but a try shows that these two disks are not below the third.
+refused_parts()
+{
+	local tries
+
+	make_null d0 size=80
+	make_null d1 size=80
+	make_null d2 size=140
+	make_dm two "0 143360 linear $D0 0
+143360 143360 linear $D1 0"
+	pattern fill -l 130M /dev/d2 1
+	start_trace blk_copy:blk_copy_fallback
+	want "0 $((130 * M)) 0" rawcopy -s /dev/d2 /dev/mapper/two 0 0:130M
+	trace
+	tries=$(fallbacks 'copy_(in|out)')
+	# As many as are in flight before the first one is answered
+	[ "$tries" -ge 1 ]
+	[ "$tries" -le 4 ]
+	is "$(fallbacks limit)" $((9 - tries)) "chunks of which none was tried"
+	is "$(device_copies "$D0") $(device_copies "$D1")" "0 0 0 0" "commands of the devices"
+	pattern check -l 130M /dev/mapper/two 0 @0:1 0:130M
 }
 
 COMMANDS=8
@@ -257,7 +315,10 @@ COMMANDS=4
 prove "1024 ranges in one call, null_blk with 256 in a command" many_ranges_null max_copy_segments=256
 prove "1024 ranges in one call, NVMe" many_ranges /dev/vm/big 8
 prove "1024 ranges in one call, NVMe with tiny limits" many_ranges /dev/vm/tiny 128
-prove "257 fragments overflow a token, 256 do not" fragments
+prove "no more ranges are asked for than fit into a token" fragments
+prove "257 fragments below a range overflow a token, 256 do not" fragments_below
+prove "a source that overflows does so once in a long call" fragments_of_parts
+prove "disks that refuse are tried once in a long call" refused_parts
 
 # ------------------------------------------------- targets that do not copy
 
