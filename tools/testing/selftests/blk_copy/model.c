@@ -921,7 +921,7 @@ static const struct node *pick_flapped(const struct node *n)
 static void start_flapper(const struct copy *c)
 {
 	flapper.node = pick_flapped(c->src);
-	/* Those that must not be emulated try it 5 times. */
+	/* A copy that must not be emulated gives up at the fifth. */
 	flapper.times = rng_range(&rng, 1, STALE_TRIES_FORBIDDEN + 2);
 	flapper.pauses = counter("pauses");
 	flapper.stop = 0;
@@ -1170,26 +1170,43 @@ static void one_copy(struct copy *c, u32 nr)
 	count_copy(c, &seen, stale_now - stale, overflow_now - overflow);
 }
 
+static int any_kind_is_missing(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_KINDS; i++)
+		if (!kinds[i])
+			return 1;
+	return 0;
+}
+
+static void end_batch(u32 nr)
+{
+	restore_limits();
+	compare_all(nr);
+	if (check_device_counts())
+		die("SEED=%llu: wrong numbers after copy %u", seed, nr);
+}
+
+/* As many as wanted; more if there was no copy of some kind among them. */
 static void run_copies(void)
 {
 	static struct copy copy;
-	u32 nr;
+	u32 nr = 0;
 
-	for (nr = 1; nr <= nr_copies; nr++) {
-		if (nr % BATCH == 1)
+	while (nr < nr_copies ||
+	       (nr < 3 * nr_copies && any_kind_is_missing())) {
+		if (nr % BATCH == 0)
 			refresh();
 		if (rng_percent(&rng, 3))
 			change_table();
 		if (rng_percent(&rng, 6))
 			change_limit();
-		one_copy(&copy, nr);
-		if (nr % BATCH && nr != nr_copies)
-			continue;
-		restore_limits();
-		compare_all(nr);
-		if (check_device_counts())
-			die("SEED=%llu: wrong numbers after copy %u", seed, nr);
+		one_copy(&copy, ++nr);
+		if (nr % BATCH == 0)
+			end_batch(nr);
 	}
+	end_batch(nr);
 }
 
 static void parse(int argc, char **argv)
