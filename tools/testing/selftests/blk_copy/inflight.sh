@@ -128,6 +128,34 @@ memory_of_emulation()
 	at_least "$(cat "$TMP/bytes")" 1048576 "bytes of buffers of one copy"
 }
 
+# Buffers that were kept from small copies grow, but not beyond what one is.
+memory_after_small_copies()
+{
+	local i pids=()
+
+	slow_null n0 max_copy_bytes=0 completion_nsec="$(ms 100)"
+	make_null n1 size=64 max_copy_bytes=0 irqmode=2 completion_nsec="$(ms 1000)"
+	for ((i = 0; i < 14; i++)); do
+		add_partition /dev/n1 $((i + 1)) "$((i * 4))M" 4M
+	done
+	# Reclaim takes what the tests before have left.
+	echo 2 >/proc/sys/vm/drop_caches
+	echo 1 >"$DEBUG/counters"
+	for ((i = 0; i < 14; i++)); do
+		rawcopy "/dev/n1p$((i + 1))" 1M 0:128K >"$TMP/small$i" &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	is "$(sort -u "$TMP"/small*)" "0 131072 0"
+	at_least "$(debug_counter emulation_bytes_max)" $((4 * 131072)) "bytes of small buffers"
+	at_most "$(debug_counter emulation_bytes_max)" $((14 * 131072)) "bytes of small buffers"
+	echo 1 >"$DEBUG/counters"
+	want "0 67108864 0" rawcopy /dev/n0 80M 0:64M
+	check_slow n0 0:64M
+	at_most "$(debug_counter emulation_bytes_max)" $((14 * 524288)) "bytes of buffers of one copy"
+	idle
+}
+
 # Many small sources: a bio each, and no more memory than for large ones.
 gather_in_flight()
 {
@@ -174,5 +202,6 @@ prove "at least 8 bios of the emulation are in flight on a disk of 1 ms" \
 sed 's/^/#   /; s/$/ copies/' "$TMP/at_1_ms"
 prove "an emulated copy takes at most 8 MiB of buffers" memory_of_emulation
 echo "#   COPY_OUTs $(cat "$TMP/outs"), bios $(cat "$TMP/bios"), buffers $(cat "$TMP/bytes") bytes"
+prove "buffers of small copies do not grow beyond a unit" memory_after_small_copies
 prove "an emulated gather of 1024 ranges is as parallel" gather_in_flight
 finish
