@@ -12,6 +12,7 @@
 static const char *const blk_copy_debug_names[BLK_COPY_DBG_NR] = {
 	[BLK_COPY_DBG_RESERVE_USED]	= "reserve_used",
 	[BLK_COPY_DBG_STARVED]		= "starved",
+	[BLK_COPY_DBG_RECLAIMED]	= "pages_reclaimed",
 	[BLK_COPY_DBG_PAUSES]		= "pauses",
 	[BLK_COPY_DBG_STALE]		= "stale",
 	[BLK_COPY_DBG_OUTS]		= "outs_inflight",

@@ -118,7 +118,7 @@ static unsigned long blk_copy_count_pages(struct shrinker *shrinker,
 	unsigned long pages = 0;
 
 	spin_lock_irq(&set->lock);
-	list_for_each_entry(unit, &set->free_units, entry)
+	list_for_each_entry(unit, &set->unit_pool.free, entry)
 		pages += unit->bytes >> PAGE_SHIFT;
 	spin_unlock_irq(&set->lock);
 	return pages ?: SHRINK_EMPTY;
@@ -129,7 +129,7 @@ static struct blk_copy_unit *blk_copy_take_buffer(struct blk_copy_set *set)
 	struct blk_copy_unit *unit;
 
 	spin_lock_irq(&set->lock);
-	list_for_each_entry(unit, &set->free_units, entry) {
+	list_for_each_entry(unit, &set->unit_pool.free, entry) {
 		if (unit->bytes) {
 			list_del(&unit->entry);
 			spin_unlock_irq(&set->lock);
@@ -152,10 +152,11 @@ static unsigned long blk_copy_scan_pages(struct shrinker *shrinker,
 		freed += unit->bytes >> PAGE_SHIFT;
 		blk_copy_unit_free_pages(unit);
 		spin_lock_irq(&set->lock);
-		list_add_tail(&unit->entry, &set->free_units);
-		blk_copy_set_wake(set);
+		list_add_tail(&unit->entry, &set->unit_pool.free);
+		blk_copy_pool_wake(&set->unit_pool);
 		spin_unlock_irq(&set->lock);
 	}
+	blk_copy_debug_add(BLK_COPY_DBG_RECLAIMED, freed);
 	return freed ?: SHRINK_STOP;
 }
 
@@ -188,8 +189,8 @@ static unsigned int blk_copy_max_units(const struct blk_copy *copy)
 
 static struct blk_copy_unit *blk_copy_take_unit(struct blk_copy *copy)
 {
-	struct list_head *entry = blk_copy_set_take(copy,
-						    &copy->set->free_units);
+	struct list_head *entry = blk_copy_pool_take(copy,
+						     &copy->set->unit_pool);
 	struct blk_copy_unit *unit;
 
 	if (entry)
@@ -219,7 +220,7 @@ static struct blk_copy_unit *__blk_copy_get_unit(struct blk_copy *copy, u32 want
 		return NULL;
 	}
 	spin_lock_irq(&copy->set->lock);
-	list_add_tail(&unit->entry, &copy->set->free_units);
+	list_add_tail(&unit->entry, &copy->set->unit_pool.free);
 	spin_unlock_irq(&copy->set->lock);
 	return NULL;
 }
@@ -233,10 +234,10 @@ static struct blk_copy_unit *blk_copy_get_unit(struct blk_copy *copy, u32 want)
 	unit = __blk_copy_get_unit(copy, want);
 	if (!unit && !copy->nr_units) {
 		/* Look again: one may have come back meanwhile. */
-		blk_copy_set_wait(copy);
+		blk_copy_pool_wait(copy, &copy->set->unit_pool);
 		unit = __blk_copy_get_unit(copy, want);
 		if (unit)
-			blk_copy_set_unwait(copy);
+			blk_copy_pool_leave(copy);
 	}
 	if (unit)
 		copy->nr_units++;
@@ -254,8 +255,8 @@ static void blk_copy_put_unit(struct blk_copy *copy, struct blk_copy_unit *unit)
 		blk_copy_free_extra_unit(unit);
 	spin_lock_irq(&set->lock);
 	if (!extra)
-		list_add(&unit->entry, &set->free_units);
-	blk_copy_set_wake(set);
+		list_add(&unit->entry, &set->unit_pool.free);
+	blk_copy_pool_wake(&set->unit_pool);
 	spin_unlock_irq(&set->lock);
 }
 
@@ -461,7 +462,8 @@ void blk_copy_unit_ended(struct blk_copy_unit *unit)
 		return;
 	}
 	blk_copy_unit_settle(unit);
-	if (!unit->reserve && list_empty_careful(&copy->set->waiters))
+	if (!unit->reserve &&
+	    list_empty_careful(&copy->set->unit_pool.waiters))
 		next = blk_copy_next_hole(copy, &off, &len);
 	if (next) {
 		blk_copy_unit_grow(copy, unit, len);

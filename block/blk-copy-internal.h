@@ -46,7 +46,7 @@ enum blk_copy_reason {
 /**
  * struct blk_copy_chunk - a piece of a copy that is in flight
  * @copy:	whose piece
- * @entry:	in blk_copy.chunks, or blk_copy_set.free_chunks
+ * @entry:	in blk_copy.chunks, or in the set's pool of them
  * @done_entry:	in blk_copy.done_chunks
  * @start:	first byte, counted from the start of the copy
  * @len:	bytes
@@ -104,7 +104,7 @@ struct blk_copy_chunk {
 /**
  * struct blk_copy_unit - one buffer of the emulation and its I/O
  * @chunk:	who it works for
- * @entry:	in blk_copy_set.free_units or blk_copy.done_units
+ * @entry:	in the set's pool of units, or blk_copy.done_units
  * @off:	first byte, counted from the start of the chunk's step
  * @len:	bytes of this round
  * @capacity:	bytes of the buffer that are used, whole blocks
@@ -171,11 +171,11 @@ void blk_copy_src_seek(const struct blk_copy *copy, u64 pos,
 		       unsigned int *idx, u64 *start);
 blk_status_t __blk_copy_check_bio(struct bio *bio);
 void __blk_copy_in(struct bio *bio);
-struct list_head *blk_copy_set_take(struct blk_copy *copy,
-				    struct list_head *free);
-void blk_copy_set_wait(struct blk_copy *copy);
-void blk_copy_set_wake(struct blk_copy_set *set);
-void blk_copy_set_unwait(struct blk_copy *copy);
+struct list_head *blk_copy_pool_take(struct blk_copy *copy,
+				     struct blk_copy_pool *pool);
+void blk_copy_pool_wait(struct blk_copy *copy, struct blk_copy_pool *pool);
+void blk_copy_pool_wake(struct blk_copy_pool *pool);
+void blk_copy_pool_leave(struct blk_copy *copy);
 void blk_copy_bio_target(struct blk_copy *copy, struct bio *bio,
 			 struct block_device *bdev);
 bool blk_copy_chunk_stopped(const struct blk_copy_chunk *chunk);
@@ -329,6 +329,7 @@ static inline struct cgroup_subsys_state *blk_copy_get_css(void)
 enum blk_copy_debug_item {
 	BLK_COPY_DBG_RESERVE_USED,	/* buffers taken from a set's reserve */
 	BLK_COPY_DBG_STARVED,		/* copies that had to wait for a set */
+	BLK_COPY_DBG_RECLAIMED,		/* pages of idle buffers given back */
 	BLK_COPY_DBG_PAUSES,		/* times that the pause was made */
 	BLK_COPY_DBG_STALE,		/* tokens found stale */
 	BLK_COPY_DBG_OUTS,		/* COPY_OUTs in flight: now */
@@ -344,7 +345,8 @@ void blk_copy_debug_pause(void);
 void blk_copy_debug_add(enum blk_copy_debug_item item, long n);
 #else
 enum blk_copy_debug_item {
-	BLK_COPY_DBG_RESERVE_USED, BLK_COPY_DBG_STARVED, BLK_COPY_DBG_STALE,
+	BLK_COPY_DBG_RESERVE_USED, BLK_COPY_DBG_STARVED,
+	BLK_COPY_DBG_RECLAIMED, BLK_COPY_DBG_STALE,
 	BLK_COPY_DBG_OUTS, BLK_COPY_DBG_EMU_BIOS, BLK_COPY_DBG_EMU_BYTES,
 };
 

@@ -535,51 +535,51 @@ static void blk_copy_chunk_run(struct blk_copy_chunk *chunk)
 
 /* --------------------------------------------------- the copy as a whole */
 
-/* A copy was woken, and has got something, waits again, or is over. */
-static void blk_copy_set_served(struct blk_copy *copy)
+/* A copy was woken, and has got something, waits again, or needs no more. */
+static void blk_copy_pool_served(struct blk_copy *copy)
 {
 	if (copy->woken)
-		copy->set->nr_woken--;
+		copy->pool->nr_woken--;
 	copy->woken = false;
 }
 
 /* Whoever was woken comes first, then whoever waits: the others let them. */
-static bool blk_copy_set_turn(const struct blk_copy *copy)
+static bool blk_copy_pool_turn(const struct blk_copy *copy,
+			       const struct blk_copy_pool *pool)
 {
-	const struct blk_copy_set *set = copy->set;
-
-	return copy->woken || (!set->nr_woken &&
-		(list_empty(&set->waiters) ||
-		 set->waiters.next == &copy->wait_entry));
+	if (copy->woken && copy->pool == pool)
+		return true;
+	return !pool->nr_woken && (list_empty(&pool->waiters) ||
+				   pool->waiters.next == &copy->wait_entry);
 }
 
 /**
- * blk_copy_set_take - take something out of a set
+ * blk_copy_pool_take - take something out of a pool
  * @copy:	for whom; called by its runner
- * @free:	one of the free lists of the set
+ * @pool:	a pool of its set
  *
  * Return: the first element, NULL if there is none or others come first.
  */
-struct list_head *blk_copy_set_take(struct blk_copy *copy,
-				    struct list_head *free)
+struct list_head *blk_copy_pool_take(struct blk_copy *copy,
+				     struct blk_copy_pool *pool)
 {
-	struct blk_copy_set *set = copy->set;
 	struct list_head *entry = NULL;
 
-	spin_lock_irq(&set->lock);
-	if (!list_empty(free) && blk_copy_set_turn(copy)) {
-		entry = free->next;
+	spin_lock_irq(&copy->set->lock);
+	if (!list_empty(&pool->free) && blk_copy_pool_turn(copy, pool)) {
+		entry = pool->free.next;
 		list_del(entry);
-		blk_copy_set_served(copy);
+		if (copy->pool == pool)
+			blk_copy_pool_served(copy);
 	}
-	spin_unlock_irq(&set->lock);
+	spin_unlock_irq(&copy->set->lock);
 	return entry;
 }
 
 static struct blk_copy_chunk *blk_copy_get_chunk(struct blk_copy *copy)
 {
-	struct list_head *entry = blk_copy_set_take(copy,
-						    &copy->set->free_chunks);
+	struct list_head *entry = blk_copy_pool_take(copy,
+						     &copy->set->chunk_pool);
 	struct blk_copy_chunk *chunk;
 
 	if (entry)
@@ -600,63 +600,77 @@ static void blk_copy_put_chunk(struct blk_copy_chunk *chunk)
 	list_del(&chunk->entry);
 	spin_lock_irq(&set->lock);
 	if (!chunk->extra)
-		list_add(&chunk->entry, &set->free_chunks);
-	blk_copy_set_wake(set);
+		list_add(&chunk->entry, &set->chunk_pool.free);
+	blk_copy_pool_wake(&set->chunk_pool);
 	spin_unlock_irq(&set->lock);
 	if (chunk->extra)
 		kfree(chunk);
 }
 
-/*
- * A copy that has nothing in flight and found the set empty waits for others.
- * Those are in flight by definition, and each wakes one waiter when it lets
- * something go.
+/**
+ * blk_copy_pool_wake - something has come back
+ * @pool:	the pool
+ *
+ * Context: under the lock of the set, so that a waiter cannot end meanwhile.
  */
-void blk_copy_set_wait(struct blk_copy *copy)
-{
-	struct blk_copy_set *set = copy->set;
-
-	spin_lock_irq(&set->lock);
-	blk_copy_set_served(copy);
-	if (list_empty(&copy->wait_entry)) {
-		list_add_tail(&copy->wait_entry, &set->waiters);
-		blk_copy_debug_add(BLK_COPY_DBG_STARVED, 1);
-	}
-	spin_unlock_irq(&set->lock);
-}
-
-/* With the lock of the set, so that a waiter cannot end between the two. */
-void blk_copy_set_wake(struct blk_copy_set *set)
+void blk_copy_pool_wake(struct blk_copy_pool *pool)
 {
 	struct blk_copy *copy;
 
-	copy = list_first_entry_or_null(&set->waiters, struct blk_copy,
+	copy = list_first_entry_or_null(&pool->waiters, struct blk_copy,
 					wait_entry);
 	if (copy) {
 		list_del_init(&copy->wait_entry);
 		copy->woken = true;
-		set->nr_woken++;
+		pool->nr_woken++;
 		blk_copy_kick(copy);
 	}
 }
 
-/*
- * The copy needs nothing from its set, now or for ever; if it was woken then
- * what it was woken for is the next one's.  The lock also waits for one that is
- * about to kick this copy.
- */
-void blk_copy_set_unwait(struct blk_copy *copy)
+/* What a copy was woken for is the next one's, if it has not taken it. */
+static void blk_copy_pool_pass_on(struct blk_copy *copy)
 {
-	struct blk_copy_set *set = copy->set;
-	bool pass_on;
+	if (copy->woken) {
+		blk_copy_pool_served(copy);
+		blk_copy_pool_wake(copy->pool);
+	}
+}
 
-	spin_lock_irq(&set->lock);
+/**
+ * blk_copy_pool_wait - let a copy wait for a pool
+ * @copy:	the copy, which holds nothing of that pool
+ * @pool:	the pool, found empty; to be looked at once more
+ *
+ * What the pool had is in flight by definition, and wakes one waiter when it
+ * comes back.  A copy waits for one pool at a time: without a chunk it needs no
+ * unit, and it waits for units only with a chunk.
+ */
+void blk_copy_pool_wait(struct blk_copy *copy, struct blk_copy_pool *pool)
+{
+	spin_lock_irq(&copy->set->lock);
+	if (copy->pool != pool)
+		blk_copy_pool_pass_on(copy);
+	blk_copy_pool_served(copy);
+	if (list_empty(&copy->wait_entry)) {
+		copy->pool = pool;
+		list_add_tail(&copy->wait_entry, &pool->waiters);
+		blk_copy_debug_add(BLK_COPY_DBG_STARVED, 1);
+	}
+	spin_unlock_irq(&copy->set->lock);
+}
+
+/**
+ * blk_copy_pool_leave - a copy needs nothing of any pool, now or for ever
+ * @copy:	the copy
+ *
+ * The lock also waits for whoever is about to kick this copy.
+ */
+void blk_copy_pool_leave(struct blk_copy *copy)
+{
+	spin_lock_irq(&copy->set->lock);
 	list_del_init(&copy->wait_entry);
-	pass_on = copy->woken;
-	blk_copy_set_served(copy);
-	if (pass_on)
-		blk_copy_set_wake(set);
-	spin_unlock_irq(&set->lock);
+	blk_copy_pool_pass_on(copy);
+	spin_unlock_irq(&copy->set->lock);
 }
 
 static bool blk_copy_wants_chunk(const struct blk_copy *copy)
@@ -696,10 +710,10 @@ static bool blk_copy_start_chunks(struct blk_copy *copy)
 		chunk = blk_copy_get_chunk(copy);
 		if (!chunk && !copy->nr_chunks) {
 			/* Look again: one may have come back meanwhile. */
-			blk_copy_set_wait(copy);
+			blk_copy_pool_wait(copy, &copy->set->chunk_pool);
 			chunk = blk_copy_get_chunk(copy);
 			if (chunk)
-				blk_copy_set_unwait(copy);
+				blk_copy_pool_leave(copy);
 		}
 		if (!chunk)
 			break;
@@ -883,7 +897,7 @@ void blk_copy_count_cached(struct blk_copy *copy)
 
 static void blk_copy_finish(struct blk_copy *copy)
 {
-	blk_copy_set_unwait(copy);
+	blk_copy_pool_leave(copy);
 	if (copy->killed && copy->next < copy->len && !copy->error)
 		copy->error = -EINTR;
 	blk_copy_end_segs(copy, copy->bytes_done, true);
@@ -1133,6 +1147,13 @@ EXPORT_SYMBOL_GPL(blkdev_issue_copy);
 
 /* ------------------------------------------------------------- copy sets */
 
+static void blk_copy_pool_init(struct blk_copy_pool *pool)
+{
+	INIT_LIST_HEAD(&pool->free);
+	INIT_LIST_HEAD(&pool->waiters);
+	pool->nr_woken = 0;
+}
+
 static void blk_copy_set_fill(struct blk_copy_set *set, unsigned int nr_chunks,
 			      unsigned int nr_units)
 {
@@ -1141,9 +1162,9 @@ static void blk_copy_set_fill(struct blk_copy_set *set, unsigned int nr_chunks,
 	unsigned int i;
 
 	for (i = 0; i < nr_chunks; i++)
-		list_add_tail(&chunks[i].entry, &set->free_chunks);
+		list_add_tail(&chunks[i].entry, &set->chunk_pool.free);
 	for (i = 0; i < nr_units; i++)
-		list_add_tail(&units[i].entry, &set->free_units);
+		list_add_tail(&units[i].entry, &set->unit_pool.free);
 }
 
 /**
@@ -1164,9 +1185,8 @@ int blk_copy_set_init(struct blk_copy_set *set, const char *name,
 		      mempool_t *bufs)
 {
 	spin_lock_init(&set->lock);
-	INIT_LIST_HEAD(&set->free_chunks);
-	INIT_LIST_HEAD(&set->free_units);
-	INIT_LIST_HEAD(&set->waiters);
+	blk_copy_pool_init(&set->chunk_pool);
+	blk_copy_pool_init(&set->unit_pool);
 	set->chunks = kvcalloc(nr_chunks, sizeof(struct blk_copy_chunk),
 			       GFP_KERNEL);
 	set->units = kvcalloc(nr_units, sizeof(struct blk_copy_unit),
@@ -1210,9 +1230,9 @@ void blk_copy_set_exit(struct blk_copy_set *set)
 	if (set->wq)
 		destroy_workqueue(set->wq);
 	set->wq = NULL;
-	list_for_each_entry(unit, &set->free_units, entry)
+	list_for_each_entry(unit, &set->unit_pool.free, entry)
 		blk_copy_unit_free_pages(unit);
-	INIT_LIST_HEAD(&set->free_units);
+	blk_copy_pool_init(&set->unit_pool);
 	mempool_exit(&set->own_bufs);
 	bioset_exit(&set->bios);
 	kvfree(set->units);

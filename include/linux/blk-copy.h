@@ -265,6 +265,14 @@ struct blk_copy_segment {
 	sector_t		nr_sects;
 };
 
+/* Things of one kind that a set holds, and the copies that are short of them */
+struct blk_copy_pool {
+	/* private: */
+	struct list_head	free;
+	struct list_head	waiters;
+	unsigned int		nr_woken;	/* waiters not served yet */
+};
+
 /**
  * struct blk_copy_set - what copies of one user run on
  *
@@ -278,11 +286,9 @@ struct blk_copy_segment {
  */
 struct blk_copy_set {
 	/* private: */
-	spinlock_t		lock;		/* the three lists */
-	struct list_head	free_chunks;
-	struct list_head	free_units;
-	struct list_head	waiters;	/* copies short of one of these */
-	unsigned int		nr_woken;	/* of these, not served yet */
+	spinlock_t		lock;		/* the two pools */
+	struct blk_copy_pool	chunk_pool;
+	struct blk_copy_pool	unit_pool;
 	void			*chunks;
 	void			*units;
 	mempool_t		*bufs;		/* own_bufs or the caller's */
@@ -356,9 +362,10 @@ struct blk_copy {
 	unsigned int			nr_chunks;
 	unsigned int			nr_units;
 	bool				killed;
-	bool				woken;		/* set.nr_woken */
+	bool				woken;		/* and not served yet */
 	struct list_head		chunks;		/* in order of offset */
-	struct list_head		wait_entry;	/* blk_copy_set.waiters */
+	struct blk_copy_pool		*pool;		/* last waited for */
+	struct list_head		wait_entry;	/* pool.waiters */
 	spinlock_t			done_lock;	/* the two lists below */
 	struct list_head		done_chunks;
 	struct list_head		done_units;

@@ -15,10 +15,12 @@ fault_off()
 }
 
 # fault_on NAME [ATTRIBUTE=VALUE...]: always, but only tasks that ask for it.
+# Buffers that were kept from earlier copies would do without.
 fault_on()
 {
 	local name=$1 word
 
+	echo 2 >/proc/sys/vm/drop_caches
 	shift
 	for word in task-filter=Y times=-1 interval=0 space=0 verbose=0 "$@"; do
 		echo "${word#*=}" >"$FAULTS/$name/${word%%=*}"
@@ -150,21 +152,93 @@ offloads_without_slab()
 	[ "$(cat "$DEBUG/nvme_reserve_used")" -gt "$before" ]
 }
 
-# 24 copies for 16 chunks and 32 units
+# 24 copies for 16 chunks, when there is no memory for more
 starving_offloads()
 {
 	make_null m0 size=96 irqmode=2 completion_nsec=20000000
+	pattern fill /dev/m0 1
 	parts /dev/m0 24 2
-	copies 96 201326592 201326592 -t 24 -n 4 -l 2097152 /dev/m0 "${PARTS[@]}"
+	fault_on fail_page_alloc min-order=0 ignore-gfp-wait=N ignore-gfp-highmem=Y
+	copies 96 201326592 201326592 -f -t 24 -n 4 -l 2097152 /dev/m0 "${PARTS[@]}"
 	count starved
 }
 
+# 40 copies want two units each, of 32.
 starving_emulations()
 {
-	make_null m0 size=192 max_copy_bytes=0 irqmode=2 completion_nsec=10000000
-	parts /dev/m0 24 4
-	copies 48 201326592 0 -t 24 -n 2 -l 4194304 /dev/m0 "${PARTS[@]}"
+	make_null m0 size=80 max_copy_bytes=0 irqmode=2 completion_nsec=10000000
+	pattern fill /dev/m0 1
+	parts /dev/m0 40 1
+	fault_on failslab ignore-gfp-wait=N cache-filter=N
+	copies 160 167772160 0 -f -t 40 -n 4 -l 1048576 /dev/m0 "${PARTS[@]}"
 	count starved
+}
+
+# While there is memory nobody waits for anybody else.
+plenty()
+{
+	make_null m0 size=96 irqmode=2 completion_nsec=20000000
+	parts /dev/m0 24 2
+	copies 48 100663296 100663296 -t 24 -n 2 -l 2097152 /dev/m0 "${PARTS[@]}"
+	is "$(debug_counter starved)" 0 starved
+	make_null m1 size=64 max_copy_bytes=0 irqmode=2 completion_nsec=10000000
+	parts /dev/m1 8 4
+	copies 16 67108864 0 -t 8 -n 2 -l 4194304 /dev/m1 "${PARTS[@]}"
+	is "$(debug_counter starved)" 0 starved
+}
+
+# hanging PID...: all of them have begun to copy, and sleep.
+hanging()
+{
+	local pid
+
+	[ "$(trace blk_copy_start | wc -l)" -eq $# ]
+	for pid in "$@"; do
+		pid=$(pgrep -P "$pid" rawcopy)
+		[[ $(sed 's/.*) //' "/proc/$pid/stat") == [DS]* ]]
+	done
+}
+
+# Five devices hang with four chunks each of the 16 that are set aside.
+others_hang()
+{
+	local i pid pids=()
+
+	make_null m0 size=128
+	make_null m1 size=16
+	pattern fill /dev/m1 1
+	start_trace blk_copy:blk_copy_start
+	for i in 1 2 3 4 5; do
+		make_dm "hang$i" "0 $(sectors /dev/m0) linear /dev/m0 0"
+		dmsetup suspend "hang$i"
+		defer dmsetup resume "hang$i"
+		timeout 60 rawcopy "/dev/mapper/hang$i" 64M 0:64M >"$TMP/hang$i" &
+		pids+=($!)
+	done
+	wait_for hanging "${pids[@]}"
+	counting /dev/m1 want "0 1048576 1048576" timeout 10 rawcopy /dev/m1 8M 0:1M
+	did 1 1
+	queue /dev/m1 copy_max_bytes 0
+	want "0 1048576 0" timeout 10 rawcopy /dev/m1 12M 0:1M
+	pattern check /dev/m1 1 @8M:1 0:1M @12M:1 0:1M
+	for i in 1 2 3 4 5; do
+		dmsetup resume "hang$i"
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid"
+	done
+	is "$(sort -u "$TMP"/hang?)" "0 67108864 67108864"
+}
+
+# Buffers are kept for the next copy, until memory is short.
+reclaim()
+{
+	make_null m0 size=64 max_copy_bytes=0
+	copies 2 8388608 0 -n 2 -l 4194304 /dev/m0 /dev/m0
+	is "$(debug_counter pages_reclaimed)" 0 pages_reclaimed
+	echo 2 >/proc/sys/vm/drop_caches
+	count pages_reclaimed
+	copies 2 8388608 0 -n 2 -l 4194304 /dev/m0 /dev/m0
 }
 
 starving_without_pages()
@@ -186,7 +260,10 @@ prove "without slab memory, copies are emulated" emulation_without_slab
 prove "without slab memory, NVMe offloads from its reserve" offload_without_slab
 prove "without slab memory, many commands share the reserve of NVMe" offloads_without_slab
 prove "24 offloaded copies share 16 chunks" starving_offloads
-prove "24 emulated copies share 32 buffers" starving_emulations
+prove "40 emulated copies share 32 units" starving_emulations
+prove "24 copies with memory do not wait" plenty
+prove "copies do not wait for a device that hangs" others_hang
+prove "buffers are kept until memory is reclaimed" reclaim
 prove "24 emulated copies share the reserve" starving_without_pages
 sed 's/^/#   /' "$TMP/counts"
 finish
