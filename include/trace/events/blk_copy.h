@@ -19,6 +19,13 @@ struct blk_copy_chunk;
 	{ BLK_COPY_REASON_STALE,	"stale" },		\
 	{ BLK_COPY_REASON_ERROR,	"device_error" }
 
+TRACE_DEFINE_ENUM(BLK_COPY_REASON_LIMIT);
+TRACE_DEFINE_ENUM(BLK_COPY_REASON_IN);
+TRACE_DEFINE_ENUM(BLK_COPY_REASON_OUT);
+TRACE_DEFINE_ENUM(BLK_COPY_REASON_OVERFLOW);
+TRACE_DEFINE_ENUM(BLK_COPY_REASON_STALE);
+TRACE_DEFINE_ENUM(BLK_COPY_REASON_ERROR);
+
 /* A copy begins: offsets and lengths in bytes, dst_sector in 512 bytes */
 TRACE_EVENT(blk_copy_start,
 	TP_PROTO(const struct blk_copy *copy),

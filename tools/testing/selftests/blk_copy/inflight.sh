@@ -176,7 +176,7 @@ at_1_ms()
 	local end=$((SECONDS + 60)) offloaded=$1 wanted=$2 tries=0 most=0 max
 
 	shift 2
-	slow_null n0 completion_nsec=1000000 "$@"
+	slow_null n0 completion_nsec="$(ms 1)" "$@"
 	until [ "$most" -ge "$wanted" ]; do
 		[ "$SECONDS" -lt "$end" ] || fail "$tries copies had at most $most in flight"
 		sample n0 rawcopy /dev/n0 80M 0:8M >"$TMP/out"
