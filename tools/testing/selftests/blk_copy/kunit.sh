@@ -4,7 +4,7 @@
 # Runs in the guest: what the KUnit suites of copy offload found when the kernel
 # booted, one line per test case.
 
-SUITES='token split limits fold'
+SUITES='token split limits fold async'
 KUNIT=/sys/kernel/debug/kunit
 n=0
 failed=0
