@@ -40,6 +40,10 @@ static void blk_copy_unit_get_pages(struct blk_copy_unit *unit, u32 want)
 
 		order = min_t(unsigned int, order,
 			      get_order(want - unit->bytes));
+		/* What is missing, rounded up, must not be too much. */
+		while (order &&
+		       unit->bytes + (PAGE_SIZE << order) > BLK_COPY_UNIT_BYTES)
+			order--;
 		page = alloc_pages(gfp | __GFP_NORETRY | __GFP_NOWARN |
 				   __GFP_NOMEMALLOC, order);
 		if (page)
