@@ -432,6 +432,40 @@ debug_counter()
 	done <"$DEBUG/counters"
 }
 
+# ------------------------------------------------------------------ timing
+
+# pause_ms MS: each token waits so long between COPY_IN and COPY_OUT, until the
+# end of the test or "pause_ms 0".
+pause_ms()
+{
+	[ "$1" -eq 0 ] || defer pause_ms 0
+	echo "$1" >"$DEBUG/pause_ms"
+}
+
+# paused: has a copy come to its pause since the counters were reset?
+paused()
+{
+	[ "$(debug_counter pauses)" -gt 0 ]
+}
+
+# running: is a COPY_OUT in flight, past its pause?
+running()
+{
+	[ "$(debug_counter outs_inflight)" -gt 0 ]
+}
+
+# slow_disk NAME BYTES-PER-SECOND: let QEMU take its time for a disk of /dev/vm,
+# until the end of the test or "slow_disk NAME 0".
+slow_disk()
+{
+	local drive=$1
+
+	[ "$2" -eq 0 ] || defer slow_disk "$1" 0
+	[[ $drive != [0-9]* ]] || drive=d$drive
+	qmp block_set_io_throttle "device=$drive" "bps=$2" bps_rd=0 bps_wr=0 \
+		iops=0 iops_rd=0 iops_wr=0 >/dev/null
+}
+
 # ----------------------------------------------------------------- tracing
 
 stop_trace()

@@ -37,16 +37,6 @@ say()
 	rm "$TMP/race"
 }
 
-pause_ms()
-{
-	echo "$1" >"$DEBUG/pause_ms"
-}
-
-paused()
-{
-	[ "$(debug_counter pauses)" -gt 0 ]
-}
-
 swap_in_pause()
 {
 	make_null r0 size=64
@@ -61,7 +51,6 @@ nvme_swap_in_pause()
 # A slow disk, so that the command runs when the table changes.
 swap_under_command()
 {
-	defer slow_disk big 0
 	slow_disk big 25000000
 	device_copied /dev/vm/big race_hits reload -n "$2" -k "$1" -o /dev/vm/big
 }
@@ -77,13 +66,6 @@ nvme_suspend_under()
 {
 	device_copied /dev/vm/big race_hits suspend -n "$3" -k "$1" -f "$2" /dev/vm/big
 	[ "$(value stale)" -gt 0 ]
-}
-
-# slow_disk NAME BYTES-PER-SECOND: let QEMU take its time; 0 = as before
-slow_disk()
-{
-	qmp block_set_io_throttle "device=$1" "bps=$2" bps_rd=0 bps_wr=0 \
-		iops=0 iops_rd=0 iops_wr=0 >/dev/null
 }
 
 # kill_in SRC DST ROUNDS: each copy that a signal met has ended with EINTR.
@@ -114,7 +96,6 @@ small_chunks()
 kill_offload()
 {
 	small_chunks /dev/vm/big
-	defer slow_disk big 0
 	slow_disk big 400000000
 	device_copied /dev/vm/big kill_in /dev/vm/big /dev/vm/big 6
 	grep -qE 'copied, [1-9][0-9]* offloaded' "$TMP/race"
@@ -122,7 +103,6 @@ kill_offload()
 
 kill_emulation()
 {
-	defer slow_disk big2 0
 	slow_disk big2 150000000
 	counting /dev/vm/big2 kill_in /dev/vm/big /dev/vm/big2 6
 	did 0 0
@@ -147,7 +127,6 @@ reset_controller()
 {
 	local ctrl
 
-	defer slow_disk big 0
 	slow_disk big 60000000
 	ctrl=$(basename "$(realpath /dev/vm/big)")
 	ctrl=/sys/class/nvme/${ctrl%n*}
@@ -186,7 +165,6 @@ remove_null()
 remove_null_in_pause()
 {
 	make_null g5 size=48
-	defer pause_ms 0
 	pause_ms 4000
 	echo 1 >"$DEBUG/counters"
 	rawcopy /dev/g5 16M 0:8M >"$TMP/out" &
