@@ -5,6 +5,7 @@
 #include <linux/blk-copy.h>
 #include <linux/blk-mq.h>
 #include <linux/cgroup.h>
+#include <linux/kthread.h>
 
 /*
  * Length of the bio_vec that copy bios point at.  Larger than any offset, so
@@ -230,11 +231,17 @@ static inline void blk_copy_note_status(blk_status_t *first, blk_status_t status
 		WRITE_ONCE(*first, status);
 }
 
+/* Does this copy bio only ask, and move nothing? */
+static inline bool bio_copy_dry_run(const struct bio *bio)
+{
+	return test_bit(BLK_COPY_TOKEN_DRY_RUN, &bio_copy_token(bio)->flags);
+}
+
 /* A dry run sends no command, so it is in no disk statistics either. */
 static inline void blk_copy_account_start(struct request *rq)
 {
 	if (unlikely(req_op(rq) == REQ_OP_COPY_OUT) &&
-	    test_bit(BLK_COPY_TOKEN_DRY_RUN, &bio_copy_token(rq->bio)->flags))
+	    bio_copy_dry_run(rq->bio))
 		rq->rq_flags &= ~RQF_IO_STAT;
 }
 
@@ -279,6 +286,11 @@ blk_copy_max_sectors(const struct queue_limits *lim)
 	return 0;
 }
 
+static inline bool bio_copy_dry_run(const struct bio *bio)
+{
+	return false;
+}
+
 static inline void blk_copy_account_start(struct request *rq)
 {
 }
@@ -310,9 +322,15 @@ static inline int blk_ioctl_copy(struct file *file, void __user *argp)
 #endif /* CONFIG_BLK_COPY */
 
 #ifdef CONFIG_BLK_CGROUP
+/* A kernel thread may work for another group than its own. */
 static inline struct cgroup_subsys_state *blk_copy_get_css(void)
 {
-	return task_get_css(current, io_cgrp_id);
+	struct cgroup_subsys_state *css = kthread_blkcg();
+
+	if (!css)
+		return task_get_css(current, io_cgrp_id);
+	css_get(css);
+	return css;
 }
 #else
 static inline struct cgroup_subsys_state *blk_copy_get_css(void)

@@ -61,7 +61,7 @@ blk_status_t __blk_copy_check_bio(struct bio *bio)
 	if (bio_has_crypt_ctx(bio))
 		return BLK_STS_INVAL;
 	/* A dry run moves nothing: no bandwidth is charged for it. */
-	if (test_bit(BLK_COPY_TOKEN_DRY_RUN, &bio_copy_token(bio)->flags))
+	if (bio_copy_dry_run(bio))
 		bio_set_flag(bio, BIO_BPS_THROTTLED);
 	return BLK_STS_OK;
 }
