@@ -240,11 +240,11 @@ static struct blk_copy_unit *blk_copy_get_unit(struct blk_copy *copy, u32 want)
 		/* Look again: one may have come back meanwhile. */
 		blk_copy_pool_wait(copy, &copy->set->unit_pool);
 		unit = __blk_copy_get_unit(copy, want);
-		if (unit)
-			blk_copy_pool_leave(copy);
 	}
-	if (unit)
+	if (unit) {
+		blk_copy_pool_leave(copy, &copy->set->unit_pool);
 		copy->nr_units++;
+	}
 	return unit;
 }
 

@@ -176,7 +176,7 @@ struct list_head *blk_copy_pool_take(struct blk_copy *copy,
 				     struct blk_copy_pool *pool);
 void blk_copy_pool_wait(struct blk_copy *copy, struct blk_copy_pool *pool);
 void blk_copy_pool_wake(struct blk_copy_pool *pool);
-void blk_copy_pool_leave(struct blk_copy *copy);
+void blk_copy_pool_leave(struct blk_copy *copy, struct blk_copy_pool *pool);
 void blk_copy_bio_target(struct blk_copy *copy, struct bio *bio,
 			 struct block_device *bdev);
 bool blk_copy_chunk_stopped(const struct blk_copy_chunk *chunk);

@@ -558,6 +558,9 @@ static bool blk_copy_pool_turn(const struct blk_copy *copy,
  * @copy:	for whom; called by its runner
  * @pool:	a pool of its set
  *
+ * One that waits goes on waiting until it says that it has all that it needs: a
+ * unit is of no use without a buffer.
+ *
  * Return: the first element, NULL if there is none or others come first.
  */
 struct list_head *blk_copy_pool_take(struct blk_copy *copy,
@@ -582,13 +585,16 @@ static struct blk_copy_chunk *blk_copy_get_chunk(struct blk_copy *copy)
 						     &copy->set->chunk_pool);
 	struct blk_copy_chunk *chunk;
 
-	if (entry)
-		return list_entry(entry, struct blk_copy_chunk, entry);
-	chunk = kzalloc(sizeof(*chunk), BLK_COPY_GFP_EXTRA);
-	if (chunk) {
+	if (entry) {
+		chunk = list_entry(entry, struct blk_copy_chunk, entry);
+	} else {
+		chunk = kzalloc(sizeof(*chunk), BLK_COPY_GFP_EXTRA);
+		if (!chunk)
+			return NULL;
 		INIT_LIST_HEAD(&chunk->entry);
 		chunk->extra = true;
 	}
+	blk_copy_pool_leave(copy, &copy->set->chunk_pool);
 	return chunk;
 }
 
@@ -660,17 +666,39 @@ void blk_copy_pool_wait(struct blk_copy *copy, struct blk_copy_pool *pool)
 }
 
 /**
- * blk_copy_pool_leave - a copy needs nothing of any pool, now or for ever
- * @copy:	the copy
+ * blk_copy_pool_leave - a copy needs nothing of a pool, now or for ever
+ * @copy:	the copy; called by its runner
+ * @pool:	the pool
  *
- * The lock also waits for whoever is about to kick this copy.
+ * Does nothing for a copy that does not wait for this pool.  Its turn is the
+ * next one's: kept by one who needs nothing, it would hold up all the others.
  */
-void blk_copy_pool_leave(struct blk_copy *copy)
+void blk_copy_pool_leave(struct blk_copy *copy, struct blk_copy_pool *pool)
+{
+	/* Only the runner chooses the pool that it waits for. */
+	if (copy->pool != pool)
+		return;
+	spin_lock_irq(&copy->set->lock);
+	list_del_init(&copy->wait_entry);
+	blk_copy_pool_pass_on(copy);
+	copy->pool = NULL;
+	spin_unlock_irq(&copy->set->lock);
+}
+
+/* The lock also waits for whoever is about to kick this copy. */
+static void blk_copy_pool_leave_all(struct blk_copy *copy)
 {
 	spin_lock_irq(&copy->set->lock);
 	list_del_init(&copy->wait_entry);
 	blk_copy_pool_pass_on(copy);
 	spin_unlock_irq(&copy->set->lock);
+}
+
+/* Woken, and no use for it: what it waited for came from somewhere else. */
+static void blk_copy_pool_give_up_turn(struct blk_copy *copy)
+{
+	if (READ_ONCE(copy->woken))
+		blk_copy_pool_leave(copy, copy->pool);
 }
 
 static bool blk_copy_wants_chunk(const struct blk_copy *copy)
@@ -712,8 +740,6 @@ static bool blk_copy_start_chunks(struct blk_copy *copy)
 			/* Look again: one may have come back meanwhile. */
 			blk_copy_pool_wait(copy, &copy->set->chunk_pool);
 			chunk = blk_copy_get_chunk(copy);
-			if (chunk)
-				blk_copy_pool_leave(copy);
 		}
 		if (!chunk)
 			break;
@@ -897,7 +923,7 @@ void blk_copy_count_cached(struct blk_copy *copy)
 
 static void blk_copy_finish(struct blk_copy *copy)
 {
-	blk_copy_pool_leave(copy);
+	blk_copy_pool_leave_all(copy);
 	if (copy->killed && copy->next < copy->len && !copy->error)
 		copy->error = -EINTR;
 	blk_copy_end_segs(copy, copy->bytes_done, true);
@@ -935,6 +961,7 @@ static bool blk_copy_run(struct blk_copy *copy)
 			progress |= blk_copy_end_emulation(copy);
 			progress |= blk_copy_fold(copy);
 		} while (progress);
+		blk_copy_pool_give_up_turn(copy);
 
 		if (!copy->nr_chunks && !blk_copy_wants_chunk(copy)) {
 			blk_copy_finish(copy);

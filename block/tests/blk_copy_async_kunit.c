@@ -1489,7 +1489,9 @@ static void set_turns(struct kunit *test)
 	give_back(&t->set, chunk);
 	KUNIT_EXPECT_EQ(test, atomic_read(&c[2].events), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&c[0].events), 0);
-	blk_copy_pool_leave(&c[2]);
+	blk_copy_pool_leave(&c[2], &t->set.unit_pool);
+	KUNIT_EXPECT_EQ(test, atomic_read(&c[0].events), 0);
+	blk_copy_pool_leave(&c[2], pool);
 	KUNIT_EXPECT_EQ(test, atomic_read(&c[0].events), 1);
 	KUNIT_EXPECT_NULL(test, blk_copy_pool_take(&c[1], pool));
 	KUNIT_EXPECT_PTR_EQ(test, blk_copy_pool_take(&c[0], pool), chunk);
@@ -1497,10 +1499,21 @@ static void set_turns(struct kunit *test)
 	/* With nobody left to wait for it is there for all. */
 	blk_copy_pool_wait(&c[1], pool);
 	give_back(&t->set, chunk);
-	blk_copy_pool_leave(&c[1]);
+	blk_copy_pool_leave(&c[1], pool);
 	KUNIT_EXPECT_PTR_EQ(test, blk_copy_pool_take(&c[2], pool), chunk);
 	give_back(&t->set, chunk);
 	KUNIT_EXPECT_EQ(test, pool->nr_woken, 0);
+
+	/* Who has got it before it was woken is not woken any more. */
+	chunk = blk_copy_pool_take(&c[0], pool);
+	KUNIT_ASSERT_NOT_NULL(test, chunk);
+	blk_copy_pool_wait(&c[1], pool);
+	blk_copy_pool_leave(&c[1], pool);
+	atomic_set(&c[1].events, 0);
+	give_back(&t->set, chunk);
+	KUNIT_EXPECT_EQ(test, atomic_read(&c[1].events), 0);
+	KUNIT_EXPECT_EQ(test, pool->nr_woken, 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&pool->waiters));
 }
 
 /* Who waits for a chunk lets the owner of one have a unit: else both wait. */
