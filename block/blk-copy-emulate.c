@@ -285,9 +285,20 @@ static void blk_copy_unit_end_io(struct bio *bio)
 
 	blk_copy_debug_add(BLK_COPY_DBG_EMU_BIOS, -1);
 	blk_copy_note_status(&unit->status, bio->bi_status);
-	if (bio != &unit->bio)
+	if (bio == &unit->in)
+		bio_uninit(bio);
+	else if (bio != &unit->bio)
 		bio_put(bio);
 	blk_copy_unit_put_bio(unit);
+}
+
+/* Blocks may have become larger since, by a format under the copy. */
+static bool blk_copy_bio_aligned(const struct bio *bio)
+{
+	sector_t sector = bio->bi_bdev->bd_start_sect + bio->bi_iter.bi_sector;
+	u32 mask = bdev_logical_block_size(bio->bi_bdev) - 1;
+
+	return !(((u32)(sector << SECTOR_SHIFT) | bio->bi_iter.bi_size) & mask);
 }
 
 static void blk_copy_unit_submit(struct blk_copy_unit *unit, struct bio *bio)
@@ -296,7 +307,25 @@ static void blk_copy_unit_submit(struct blk_copy_unit *unit, struct bio *bio)
 	bio->bi_end_io = blk_copy_unit_end_io;
 	atomic_inc(&unit->pending);
 	blk_copy_debug_add(BLK_COPY_DBG_EMU_BIOS, 1);
-	submit_bio(bio);
+	if (likely(blk_copy_bio_aligned(bio))) {
+		submit_bio(bio);
+		return;
+	}
+	bio->bi_status = BLK_STS_INVAL;
+	bio_endio(bio);
+}
+
+/* Without memory a unit still has a bio of its own for its first read. */
+static struct bio *blk_copy_unit_read_bio(struct blk_copy_unit *unit, u32 off)
+{
+	struct blk_copy *copy = unit->chunk->copy;
+
+	if (off)
+		return bio_alloc_clone(copy->src, &unit->bio, GFP_NOIO,
+				       &copy->set->bios);
+	/* Fails for encrypted bios only. */
+	bio_init_clone(copy->src, &unit->in, &unit->bio, GFP_NOIO);
+	return &unit->in;
 }
 
 /* One bio per piece of a segment, all into the unit's buffer */
@@ -322,8 +351,7 @@ static void blk_copy_unit_read(struct blk_copy_unit *unit)
 		len = min_t(u64, (seg->nr_sects << SECTOR_SHIFT) - seg_off,
 			    unit->len - off);
 
-		bio = bio_alloc_clone(copy->src, &unit->bio, GFP_NOIO,
-				      &copy->set->bios);
+		bio = blk_copy_unit_read_bio(unit, off);
 		bio->bi_opf = REQ_OP_READ | REQ_SYNC;
 		if (off)
 			bio_advance(bio, off);

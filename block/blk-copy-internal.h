@@ -117,6 +117,7 @@ struct blk_copy_chunk {
  * @extra:	allocated, because the set had none left
  * @reserve:	buffer taken from the set's pool, NULL = own pages
  * @bio:	the write, and the template of the reads
+ * @in:		the first read
  * @vecs:	the buffer
  */
 struct blk_copy_unit {
@@ -133,6 +134,7 @@ struct blk_copy_unit {
 	bool			extra;
 	struct page		*reserve;
 	struct bio		bio;
+	struct bio		in;
 	struct bio_vec		vecs[BLK_COPY_UNIT_VECS];
 };
 
