@@ -466,7 +466,9 @@ static void blk_copy_unit_settle(struct blk_copy_unit *unit)
 
 	bio_uninit(&unit->bio);
 	chunk->units--;
-	if (unit->status == BLK_STS_OK) {
+	if (unit->status == BLK_STS_OK && !unit->writing) {
+		chunk->emu_stopped = true;
+	} else if (unit->status == BLK_STS_OK) {
 		blk_copy_map_add(&chunk->done, unit->off, unit->len);
 	} else if (chunk->emu_status == BLK_STS_OK ||
 		   unit->off < chunk->emu_fail) {
@@ -475,13 +477,22 @@ static void blk_copy_unit_settle(struct blk_copy_unit *unit)
 	}
 }
 
+/* Nothing is written any more behind a failure, nor after a fatal signal. */
+static bool blk_copy_unit_stopped(const struct blk_copy_unit *unit)
+{
+	const struct blk_copy_chunk *chunk = unit->chunk;
+
+	return blk_copy_chunk_stopped(chunk) ||
+		(chunk->emu_status != BLK_STS_OK && unit->off > chunk->emu_fail);
+}
+
 /**
  * blk_copy_unit_ended - a unit has read or written
  * @unit:	the unit; called by the runner of its copy
  *
- * After the read comes the write, after the write the next piece with the same
- * buffer, unless somebody else waits for it, or it is from the reserve and there
- * may be memory again.
+ * After the read comes the write, unless the copy has stopped; after the write
+ * the next piece with the same buffer, unless somebody else waits for it, or it
+ * is from the reserve and there may be memory again.
  */
 void blk_copy_unit_ended(struct blk_copy_unit *unit)
 {
@@ -489,7 +500,8 @@ void blk_copy_unit_ended(struct blk_copy_unit *unit)
 	struct blk_copy_chunk *next = NULL;
 	u32 off, len;
 
-	if (unit->status == BLK_STS_OK && !unit->writing) {
+	if (unit->status == BLK_STS_OK && !unit->writing &&
+	    !blk_copy_unit_stopped(unit)) {
 		blk_copy_unit_write(unit);
 		return;
 	}

@@ -62,6 +62,7 @@ enum blk_copy_reason {
  * @status:	first error of the copy bios of this step
  * @emu_status:	error of its emulation at the lowest offset
  * @emu_fail:	that offset
+ * @emu_stopped: something that was read is not written any more
  * @error:	errno that ended the chunk
  * @seg_idx:	segment in which @start lies
  * @seg_start:	first byte of that segment, counted from the start of the copy
@@ -90,6 +91,7 @@ struct blk_copy_chunk {
 	u32			emu_fail;
 	blk_status_t		status;
 	blk_status_t		emu_status;
+	bool			emu_stopped;
 	int			error;
 	unsigned int		seg_idx;
 	u64			seg_start;

@@ -37,8 +37,8 @@
 /* A stale token is filled again this often; more where nobody emulates */
 #define BLK_COPY_STALE_RETRIES		1
 #define BLK_COPY_STALE_RETRIES_FORBIDDEN 4
-/* Chunks that a stack may refuse before a call stops trying */
-#define BLK_COPY_NOTSUPP_MAX		3
+/* Chunks that devices may refuse, or fail, before a call stops trying */
+#define BLK_COPY_REFUSED_MAX		3
 /* What the front doors share */
 #define BLK_COPY_FRONT_CHUNKS		16
 #define BLK_COPY_FRONT_UNITS		32
@@ -127,6 +127,13 @@ void blk_copy_src_seek(const struct blk_copy *copy, u64 pos,
 		*start += len;
 		(*idx)++;
 	}
+}
+
+static void blk_copy_check_killed(struct blk_copy *copy)
+{
+	if ((copy->flags & BLK_COPY_KILLABLE) && copy->task &&
+	    fatal_signal_pending(current))
+		copy->killed = true;
 }
 
 /* A chunk stops at once if the copy is killed or one before it has failed. */
@@ -328,6 +335,24 @@ static int blk_copy_refusal_errno(const struct blk_copy_chunk *chunk)
 	return -EOPNOTSUPP;
 }
 
+/*
+ * What a call learns from a piece that was not offloaded.  A device that cannot,
+ * or fails, is asked a few times; one that does not answer keeps the call waiting
+ * for its timeout, and is not asked again.
+ */
+static void blk_copy_learn(struct blk_copy_chunk *chunk)
+{
+	struct blk_copy_hint *hint = &chunk->copy->hint;
+	bool error = chunk->reason == BLK_COPY_REASON_ERROR;
+
+	if (error && (chunk->status == BLK_STS_TIMEOUT ||
+		      chunk->status == BLK_STS_TRANSPORT))
+		hint->no_offload = true;
+	else if ((error || !chunk->token.done.nr) &&
+		 ++hint->nr_refused >= BLK_COPY_REFUSED_MAX)
+		hint->no_offload = true;
+}
+
 /* The step, or what is left of it, cannot be offloaded. */
 static void blk_copy_chunk_fallback(struct blk_copy_chunk *chunk,
 				    enum blk_copy_reason reason)
@@ -342,9 +367,7 @@ static void blk_copy_chunk_fallback(struct blk_copy_chunk *chunk,
 	trace_blk_copy_fallback(chunk);
 	if (reason == BLK_COPY_REASON_ERROR)
 		blk_copy_report_error(chunk);
-	else if (!chunk->token.done.nr &&
-		 ++copy->hint.nr_notsupp >= BLK_COPY_NOTSUPP_MAX)
-		copy->hint.no_offload = true;
+	blk_copy_learn(chunk);
 
 	if (test_bit(BLK_COPY_TOKEN_WHOLE_ONLY, &chunk->token.flags))
 		blk_copy_map_init(&chunk->token.done);
@@ -355,6 +378,7 @@ static void blk_copy_chunk_fallback(struct blk_copy_chunk *chunk,
 	}
 	chunk->emu_next = 0;
 	chunk->emu_status = BLK_STS_OK;
+	chunk->emu_stopped = false;
 	chunk->state = BLK_COPY_CHUNK_EMULATE;
 }
 
@@ -408,7 +432,12 @@ static void blk_copy_chunk_in_done(struct blk_copy_chunk *chunk)
 		chunk->status = blk_copy_token_prepare(&chunk->token);
 	if (chunk->status == BLK_STS_OK) {
 		blk_copy_debug_pause();
-		blk_copy_send_out(chunk);
+		blk_copy_check_killed(chunk->copy);
+		/* A chunk that has stopped ends before its next step. */
+		if (blk_copy_chunk_stopped(chunk))
+			blk_copy_chunk_again(chunk);
+		else
+			blk_copy_send_out(chunk);
 		return;
 	}
 	if (blk_copy_chunk_stale(chunk)) {
@@ -449,9 +478,17 @@ bool blk_copy_chunk_proven(const struct blk_copy_chunk *chunk)
 		(done->lost && done->bytes == chunk->step);
 }
 
+/* Did a device fail a command, or nobody know what became of it? */
+static bool blk_copy_chunk_failed(const struct blk_copy_chunk *chunk)
+{
+	return (chunk->status != BLK_STS_OK &&
+		chunk->status != BLK_STS_NOTSUPP) ||
+		test_bit(BLK_COPY_TOKEN_DEV_ERROR, &chunk->token.flags);
+}
+
 static void blk_copy_chunk_out_done(struct blk_copy_chunk *chunk)
 {
-	const unsigned long *flags = &chunk->token.flags;
+	bool failed = blk_copy_chunk_failed(chunk), stale;
 
 	bio_uninit(&chunk->out);
 	if (blk_copy_chunk_proven(chunk)) {
@@ -460,15 +497,16 @@ static void blk_copy_chunk_out_done(struct blk_copy_chunk *chunk)
 	}
 	if (chunk->status == BLK_STS_OK)
 		chunk->status = BLK_STS_NOTSUPP;
-	if (blk_copy_chunk_stale(chunk)) {
+	stale = blk_copy_chunk_stale(chunk);
+	if (stale && !failed) {
 		blk_copy_chunk_retry_stale(chunk);
 		return;
 	}
-	if (chunk->status != BLK_STS_NOTSUPP ||
-	    test_bit(BLK_COPY_TOKEN_DEV_ERROR, flags))
-		blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_ERROR);
-	else
-		blk_copy_chunk_fallback(chunk, BLK_COPY_REASON_OUT);
+	/* One piece was stale, which says nothing about another that failed. */
+	if (stale && chunk->status == BLK_STS_NOTSUPP)
+		chunk->status = BLK_STS_IOERR;
+	blk_copy_chunk_fallback(chunk, failed ? BLK_COPY_REASON_ERROR :
+					BLK_COPY_REASON_OUT);
 }
 
 /*
@@ -796,6 +834,8 @@ static bool blk_copy_end_emulation(struct blk_copy *copy)
 		error = blk_status_to_errno(chunk->emu_status);
 		if (error)
 			blk_copy_chunk_fail(chunk, error);
+		else if (chunk->emu_stopped)
+			blk_copy_chunk_fail(chunk, -EINTR);
 		else if (blk_copy_emulated(chunk))
 			blk_copy_chunk_settle(chunk);
 		else if (blk_copy_chunk_stopped(chunk))
@@ -933,13 +973,6 @@ static void blk_copy_finish(struct blk_copy *copy)
 		blk_copy_count(copy);
 	if (copy->css)
 		css_put(copy->css);
-}
-
-static void blk_copy_check_killed(struct blk_copy *copy)
-{
-	if ((copy->flags & BLK_COPY_KILLABLE) && copy->task &&
-	    fatal_signal_pending(current))
-		copy->killed = true;
 }
 
 /* Returns true when the copy is over; it may be gone if that was said before. */

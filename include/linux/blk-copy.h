@@ -301,7 +301,7 @@ struct blk_copy_set {
 /* What one part of a long copy has learned, for the next; zeroed for the first */
 struct blk_copy_hint {
 	u32			step_bytes;	/* size of tokens */
-	unsigned int		nr_notsupp;	/* chunks that were refused */
+	unsigned int		nr_refused;	/* chunks refused, or failed */
 	bool			no_offload;
 };
 
