@@ -891,7 +891,8 @@ static void blk_copy_end_segs(struct blk_copy *copy, u64 done, bool all)
 		unsigned int i = copy->segs_ended;
 		u64 end = copy->segs_bytes +
 			((u64)copy->segs[i].nr_sects << SECTOR_SHIFT);
-		bool good = end <= done;
+		/* An empty segment is refused with all the others. */
+		bool good = end <= done && end > copy->segs_bytes;
 
 		if (!good && !all)
 			break;

@@ -905,10 +905,9 @@ static void sync_many(struct kunit *test)
 	expect_data(test, f);
 }
 
-static void async_invalid(struct kunit *test)
+static void expect_invalid(struct kunit *test, struct span s)
 {
 	struct fake_disk *f = new_disk(test, SZ_2M, ANY_SECTORS);
-	struct span s = { .stride = 8, .sects = 8, .nr_segs = 3, .dst = 4080 };
 	struct test_copy *c = new_copy(test, f, s, 0);
 
 	/* Arguments may be refused in the thread that gave them. */
@@ -919,6 +918,17 @@ static void async_invalid(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c->segs_good, 0);
 	KUNIT_EXPECT_EQ(test, f->count[FAKE_IN].seen, 0);
 	expect_data(test, f);
+}
+
+static void async_invalid(struct kunit *test)
+{
+	struct span too_long = { .stride = 8, .sects = 8, .nr_segs = 3,
+				 .dst = 4080 };
+	struct span empty = { .stride = 8, .sects = 0, .nr_segs = 3,
+			      .dst = 1000 };
+
+	expect_invalid(test, too_long);
+	expect_invalid(test, empty);
 }
 
 /* -------------------------------------------------------- ends of segments */
@@ -1202,6 +1212,177 @@ static void forbidden_without_limit(struct kunit *test)
 
 	expect_forbidden(test, f);
 	KUNIT_EXPECT_EQ(test, f->count[FAKE_IN].seen, 0);
+}
+
+#define STEP_SECTS	128
+#define NR_STEPS	16
+
+struct learn_case {
+	const char		*desc;
+	unsigned int		max_sectors;
+	sector_t		fail_first;	/* of each step */
+	blk_status_t		status;
+	unsigned int		outs;
+	unsigned int		offloaded;	/* sectors */
+};
+
+static const struct learn_case learn_cases[] = {
+	{ "refused", STEP_SECTS, 0, BLK_STS_NOTSUPP, 3, 0 },
+	{ "failed", STEP_SECTS, 0, BLK_STS_MEDIUM, 3, 0 },
+	{ "failed in part", STEP_SECTS / 2, STEP_SECTS / 2, BLK_STS_IOERR,
+	  2 * 3, 3 * STEP_SECTS / 2 },
+	{ "refused in part", STEP_SECTS / 2, STEP_SECTS / 2, BLK_STS_NOTSUPP,
+	  2 * NR_STEPS, NR_STEPS * STEP_SECTS / 2 },
+	{ "timed out", STEP_SECTS, 0, BLK_STS_TIMEOUT, 1, 0 },
+	{ "path lost", STEP_SECTS, 0, BLK_STS_TRANSPORT, 1, 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(learn, learn_cases, desc);
+
+static void fail_part_of_steps(struct fake_cmd *cmd, const void *arg)
+{
+	const struct learn_case *l = arg;
+	u32 first = bio_copy_offset(cmd->bio) >> SECTOR_SHIFT;
+
+	if (cmd->op == FAKE_OUT && l->fail_first == first % STEP_SECTS)
+		cmd->status = l->status;
+}
+
+/* How often is a device asked that will not do it? */
+static void call_learns(struct kunit *test)
+{
+	const struct learn_case *l = test->param_value;
+	struct fake_disk *f = new_disk(test, SZ_2M, l->max_sectors);
+	struct span s = { .sects = NR_STEPS * STEP_SECTS, .nr_segs = 1,
+			  .dst = NR_STEPS * STEP_SECTS + 1 };
+	bool error = l->status != BLK_STS_NOTSUPP;
+	struct test_copy *c = new_copy(test, f, s, 0);
+
+	/* One step after the other, as a chunk of a long copy makes them */
+	c->copy.hint.step_bytes = STEP_SECTS << SECTOR_SHIFT;
+	f->judge = fail_part_of_steps;
+	f->judge_arg = l;
+	want_copy(c, c->bytes);
+	issue(c);
+	expect_good(test, c);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, l->outs);
+	KUNIT_EXPECT_EQ(test, c->offloaded, (u64)l->offloaded << SECTOR_SHIFT);
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_ERROR_FALLBACKS),
+			error ? min(l->outs, 3) : 0);
+	expect_data(test, f);
+}
+
+/* A piece that is stale is filled and sent once more. */
+static void stale_is_retried(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, SZ_2M, 64);
+	struct span s = { .sects = 128, .nr_segs = 1, .dst = 2001 };
+	struct test_copy *c = new_copy(test, f, s, 0);
+
+	f->stale = FAKE_RULE(BIT(FAKE_OUT), s.dst, s.dst, NO_STATUS);
+	want_copy(c, c->bytes);
+	issue(c);
+	expect_good(test, c);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, 4);
+	KUNIT_EXPECT_EQ(test, c->emulated, 64 * SECTOR_SIZE);
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_STALE), 2);
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_ERROR_FALLBACKS), 0);
+	expect_data(test, f);
+}
+
+/* Another piece has failed: that is not hidden by an attempt that succeeds. */
+static void error_beside_stale(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, SZ_2M, 64);
+	struct span s = { .sects = 128, .nr_segs = 1, .dst = 2001 };
+	struct test_copy *c = new_copy(test, f, s, BLK_COPY_NO_EMULATION);
+
+	f->stale = FAKE_RULE(BIT(FAKE_OUT), s.dst, s.dst, NO_STATUS);
+	fake_fail(f, FAKE_RULE(BIT(FAKE_OUT), s.dst + 64, s.dst + 64,
+			       BLK_STS_TIMEOUT));
+	issue(c);
+	assert_event(test, ended(c));
+	KUNIT_EXPECT_EQ(test, c->wrong, 0);
+	KUNIT_EXPECT_NE(test, c->error, -EAGAIN);
+	KUNIT_EXPECT_NE(test, c->error, -EOPNOTSUPP);
+	KUNIT_EXPECT_NE(test, c->error, 0);
+	KUNIT_EXPECT_EQ(test, c->done, 0);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, 2);
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_STALE), 1);
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_ERROR_FALLBACKS), 1);
+	expect_data(test, f);
+}
+
+/* ------------------------------------------------- copies that are stopped */
+
+/* Behind what could not be read nothing is written, before it all is. */
+static void stops_behind_error(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, 2 * NR_UNITS * BLK_COPY_UNIT_BYTES,
+				       ANY_SECTORS);
+	struct span s = { .sects = NR_UNITS * UNIT_SECTS, .nr_segs = 1,
+			  .dst = NR_UNITS * UNIT_SECTS };
+	const struct fake_rule rule = FAKE_RULE(BIT(FAKE_READ), 2 * UNIT_SECTS,
+						2 * UNIT_SECTS, BLK_STS_MEDIUM);
+	struct test_copy *c;
+
+	new_set(test, 1, NR_UNITS);
+	c = new_copy(test, f, s, BLK_COPY_NO_OFFLOAD);
+	want_copy(c, 2 * BLK_COPY_UNIT_BYTES);
+	fake_hold(f, FAKE_ALL(BIT(FAKE_READ), NO_STATUS));
+	fake_fail(f, rule);
+	issue(c);
+	assert_event(test, fake_now(f, FAKE_READ) == NR_UNITS);
+	fake_release(f, rule);
+	assert_event(test, fake_now(f, FAKE_READ) == NR_UNITS - 1);
+	fake_release_all(f);
+	expect_end(test, c, -ENODATA, 2 * BLK_COPY_UNIT_BYTES);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_WRITE].seen, 2);
+	expect_data(test, f);
+}
+
+/* What was read before a fatal signal is not written after it, nor sent. */
+static void stops_when_killed(struct kunit *test)
+{
+	const struct async_mode *m = test->param_value;
+	bool emulate = m->flags & BLK_COPY_NO_OFFLOAD;
+	enum fake_op op = emulate ? FAKE_READ : FAKE_IN;
+	struct fake_disk *f = new_disk(test, SZ_2M, ANY_SECTORS);
+	struct span s = { .sects = 64, .nr_segs = 1, .dst = 2001 };
+	struct test_copy *c = new_copy(test, f, s, m->flags);
+
+	f->later = m->later;
+	fake_hold(f, FAKE_ALL(BIT(op), NO_STATUS));
+	issue(c);
+	assert_event(test, fake_now(f, op) == 1);
+	WRITE_ONCE(c->copy.killed, true);
+	fake_release_all(f);
+	expect_end(test, c, -EINTR, 0);
+	KUNIT_EXPECT_EQ(test, c->segs_good, 0);
+	KUNIT_EXPECT_EQ(test, f->count[op].seen, 1);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, 0);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_WRITE].seen, 0);
+	expect_data(test, f);
+}
+
+/* The disk is formatted under a copy: its end would not hit whole blocks. */
+static void stops_when_blocks_grow(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, SZ_2M, 0);
+	struct queue_limits *lim = &f->disk->queue->limits;
+	struct span s = { .sects = 8, .nr_segs = 1, .dst = 2001 };
+	struct test_copy *c = new_copy(test, f, s, 0);
+
+	fake_hold(f, FAKE_ALL(BIT(FAKE_READ), NO_STATUS));
+	issue(c);
+	assert_event(test, fake_now(f, FAKE_READ) == 1);
+	lim->logical_block_size = SZ_4K;
+	fake_release_all(f);
+	assert_event(test, ended(c));
+	lim->logical_block_size = SECTOR_SIZE;
+	expect_end(test, c, -EINVAL, 0);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_WRITE].seen, 0);
+	expect_data(test, f);
 }
 
 /* ---------------------------------------------------- more than fit a token */
