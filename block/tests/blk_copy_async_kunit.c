@@ -55,6 +55,8 @@ struct fake_count {
 	unsigned int	max_bytes;
 };
 
+struct fake_cmd;
+
 /**
  * struct fake_disk - disk in memory that copies
  * @entry:	in idle_disks
@@ -65,9 +67,12 @@ struct fake_count {
  * @want:	what should be on it when the test is over
  * @bytes:	size of each
  * @later:	commands end in a timer, not before submit_bio() returns
+ * @judge:	decides how a command ends, or NULL
+ * @judge_arg:	for @judge
  * @lock:	the members below
  * @hold:	commands that do not end until fake_release()
  * @fail:	commands that fail, and how
+ * @stale:	COPY_OUTs that find their references stale
  * @held:	the former
  * @due:	commands that @timer is going to end
  * @timer:	ends commands
@@ -82,9 +87,12 @@ struct fake_disk {
 	u8			*want;
 	size_t			bytes;
 	bool			later;
+	void			(*judge)(struct fake_cmd *cmd, const void *arg);
+	const void		*judge_arg;
 	spinlock_t		lock;	/* see above */
 	struct fake_rule	hold;
 	struct fake_rule	fail;
+	struct fake_rule	stale;
 	struct list_head	held;
 	struct list_head	due;
 	struct timer_list	timer;
@@ -310,8 +318,14 @@ static bool fake_queue(struct fake_cmd *cmd)
 	count->seen++;
 	count->max = max(count->max, ++count->now);
 	count->max_bytes = max(count->max_bytes, cmd->bio->bi_iter.bi_size);
+	if (cmd->status == BLK_STS_OK && fake_matches(&f->stale, cmd)) {
+		set_bit(BLK_COPY_TOKEN_STALE, &bio_copy_token(cmd->bio)->flags);
+		cmd->status = BLK_STS_NOTSUPP;
+	}
 	if (cmd->status == BLK_STS_OK && fake_matches(&f->fail, cmd))
 		cmd->status = f->fail.status;
+	if (cmd->status == BLK_STS_OK && f->judge)
+		f->judge(cmd, f->judge_arg);
 	if (fake_matches(&f->hold, cmd)) {
 		list_add_tail(&cmd->entry, &f->held);
 	} else if (f->later) {
@@ -499,10 +513,12 @@ static struct fake_disk *fake_find(size_t bytes, unsigned int max_sectors)
 static void fake_reset(struct fake_disk *f)
 {
 	f->later = false;
+	f->judge = NULL;
 	f->fail = FAKE_ALL(0, NO_STATUS);
+	f->stale = FAKE_ALL(0, NO_STATUS);
 	f->hold = FAKE_ALL(0, NO_STATUS);
 	memset(f->count, 0, sizeof(f->count));
-	atomic64_set(&f->disk->copy_stats.item[BLK_COPY_STAT_OVERFLOW], 0);
+	memset(&f->disk->copy_stats, 0, sizeof(f->disk->copy_stats));
 }
 
 /**
@@ -529,6 +545,11 @@ static struct fake_disk *new_disk(struct kunit *test, size_t bytes,
 }
 
 #define ANY_SECTORS	(SZ_1G >> SECTOR_SHIFT)
+
+static u64 fake_stat(const struct fake_disk *f, enum blk_copy_stat_item item)
+{
+	return atomic64_read(&f->disk->copy_stats.item[item]);
+}
 
 static size_t fake_first_difference(const struct fake_disk *f)
 {
@@ -1252,7 +1273,7 @@ static void fail_part_of_steps(struct fake_cmd *cmd, const void *arg)
 static void call_learns(struct kunit *test)
 {
 	const struct learn_case *l = test->param_value;
-	struct fake_disk *f = new_disk(test, SZ_2M, l->max_sectors);
+	struct fake_disk *f = new_disk(test, SZ_4M, l->max_sectors);
 	struct span s = { .sects = NR_STEPS * STEP_SECTS, .nr_segs = 1,
 			  .dst = NR_STEPS * STEP_SECTS + 1 };
 	bool error = l->status != BLK_STS_NOTSUPP;
@@ -1409,8 +1430,7 @@ static void expect_tiny(struct kunit *test, struct test_copy *c)
 	KUNIT_EXPECT_EQ(test, c->offloaded, c->bytes);
 	KUNIT_EXPECT_LE(test, f->count[FAKE_OUT].seen, TINY_OUTS);
 	KUNIT_EXPECT_EQ(test, f->count[FAKE_IN].seen, NR_TINY);
-	KUNIT_EXPECT_EQ(test, 0,
-			atomic64_read(&f->disk->copy_stats.item[BLK_COPY_STAT_OVERFLOW]));
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_OVERFLOW), 0);
 	expect_data(test, f);
 }
 
@@ -1962,6 +1982,12 @@ static struct kunit_case async_test_cases[] = {
 	KUNIT_CASE(refused_is_emulated),
 	KUNIT_CASE(forbidden_refused),
 	KUNIT_CASE(forbidden_without_limit),
+	KUNIT_CASE_PARAM(call_learns, learn_gen_params),
+	KUNIT_CASE(stale_is_retried),
+	KUNIT_CASE(error_beside_stale),
+	KUNIT_CASE(stops_behind_error),
+	KUNIT_CASE_PARAM(stops_when_killed, mode_gen_params),
+	KUNIT_CASE(stops_when_blocks_grow),
 	KUNIT_CASE(tiny_offload),
 	KUNIT_CASE(tiny_offload_later),
 	KUNIT_CASE(tiny_early),
