@@ -18,7 +18,8 @@ enum {
 	OPT_SYSROOT,
 };
 
-static const char short_opts[] = "r:nEcfp:ibJqvhV";
+/* The colon: a missing argument is told from an unknown option */
+static const char short_opts[] = ":r:nEcfp:ibJqvhV";
 
 static const struct option long_opts[] = {
 	{ "range",		required_argument,	NULL, 'r' },
@@ -52,7 +53,8 @@ static const char usage_text[] =
 " -n, --dry-run            copy nothing, tell how much the devices would do\n"
 " -E, --no-emulation       fail where the devices cannot do it themselves\n"
 " -c, --verify             read both sides back and compare them\n"
-" -f, --force              disable all checks of what is on the destination\n"
+" -f, --force              overwrite what is on the destination; given twice,\n"
+"                            also if it is mounted or otherwise in use\n"
 " -p, --step <num>         bytes of one call (default: 64M)\n"
 " -i, --info               show limits and counters of devices\n"
 " -b, --bytes              print sizes of --info in bytes\n"
@@ -150,7 +152,7 @@ static int set_option(struct options *opt, int c)
 		opt->verify = true;
 		break;
 	case 'f':
-		opt->force = true;
+		opt->force++;
 		break;
 	case 'p':
 		return set_step(opt, optarg);
@@ -180,10 +182,42 @@ static int set_option(struct options *opt, int c)
 	case 'V':
 		print_and_exit("blkcopy " BLKCOPY_VERSION "\n");
 		break;
-	default:
-		return try_help();
 	}
 	return 0;
+}
+
+/* What getopt_long() has not understood: @c is what it returned */
+static int option_error(int c, const char *word)
+{
+	const struct option *known;
+
+	if (c == ':') {
+		complain(EXIT_FAILURE, "option '%s' requires an argument", word);
+		return try_help();
+	}
+	for (known = long_opts; known->name && known->val != optopt; known++)
+		;
+	if (!optopt)
+		complain(EXIT_FAILURE, "unrecognized or ambiguous option '%s'",
+			 word);
+	else if (known->name)
+		complain(EXIT_FAILURE, "option '%s' doesn't allow an argument",
+			 word);
+	else
+		complain(EXIT_FAILURE, "invalid option -- '%c'", optopt);
+	return try_help();
+}
+
+/* The form of the result must be known before the first error. */
+static void find_form(struct options *opt, int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, short_opts, long_opts, NULL)) != -1) {
+		opt->json |= c == 'J';
+		opt->info |= c == 'i';
+	}
+	optind = 0;
 }
 
 static int check_options(const struct options *opt)
@@ -200,17 +234,32 @@ static int check_options(const struct options *opt)
 	return 0;
 }
 
+static int parse_options(struct options *opt, int argc, char **argv)
+{
+	int c, rc;
+
+	opterr = 0;
+	find_form(opt, argc, argv);
+	while ((c = getopt_long(argc, argv, short_opts, long_opts, NULL)) != -1) {
+		rc = c == '?' || c == ':' ? option_error(c, argv[optind - 1]) :
+		     set_option(opt, c);
+		if (rc)
+			return rc;
+	}
+	return check_options(opt);
+}
+
 static int open_devices(struct job *job, const struct dev_arg *src,
 			const struct dev_arg *dst)
 {
-	bool careful = !job->opt->force && !job->opt->dry_run;
+	bool claim = job->opt->force < 2 && !job->opt->dry_run;
 	__u64 lbs;
 
 	job->same = dev_names_same(src->path, dst->path);
 	/* The source first: a wrong name there must not touch the other one */
 	if (!job->same && dev_open_source(&job->src, src->path))
 		return EXIT_FAILURE;
-	if (dev_open_destination(&job->dst, dst->path, careful))
+	if (dev_open_destination(&job->dst, dst->path, claim))
 		return EXIT_FAILURE;
 	if (job->same) {
 		job->src = job->dst;
@@ -245,49 +294,47 @@ static int run_job(struct job *job, const struct dev_arg *src,
 	return rc;
 }
 
-static int copy(const struct options *opt, char **args, int nr)
+static int copy(struct job *job, char **args, int nr)
 {
-	struct job job = { .opt = opt };
 	struct dev_arg src, dst;
-	int rc;
 
 	if (nr != 2)
 		return usage_error(nr < 2 ?
 				   "a source and a destination are needed" :
 				   "too many arguments");
+	job->src.path = args[0];
+	job->dst.path = args[1];
 	if (parse_dev(args[0], true, &src) || parse_dev(args[1], false, &dst))
 		return EXIT_FAILURE;
-	if (opt->nr_ranges && (src.has_off || dst.has_off))
+	if (job->opt->nr_ranges && (src.has_off || dst.has_off))
 		return usage_error("offsets go into --range, not behind the devices");
-	job.src.path = src.path;
-	job.dst.path = dst.path;
-	rc = run_job(&job, &src, &dst);
-	if (opt->json)
+	/* Until the end of the program: the report names them, too. */
+	job->src.path = src.path;
+	job->dst.path = dst.path;
+	return run_job(job, &src, &dst);
+}
+
+/* Whatever happens, --json prints one object. */
+int main(int argc, char **argv)
+{
+	struct options opt = { .step = STEP_DEFAULT };
+	struct job job = { .opt = &opt };
+	int rc;
+
+	rc = parse_options(&opt, argc, argv);
+	if (rc && opt.info && opt.json)
+		info_print_error(rc);
+	else if (!rc && opt.info)
+		rc = info_print(&opt, argv + optind, argc - optind);
+	if (opt.info)
+		return close_stdout(rc);
+	if (!rc)
+		rc = copy(&job, argv + optind, argc - optind);
+	if (opt.json)
 		report_json(&job, rc);
 	else if (job.calls || job.by_hand)
 		report_text(&job, rc);
 	free(job.ranges);
-	free(src.path);
-	free(dst.path);
-	return rc;
-}
-
-int main(int argc, char **argv)
-{
-	struct options opt = { .step = STEP_DEFAULT };
-	int c, rc;
-
-	while ((c = getopt_long(argc, argv, short_opts, long_opts, NULL)) != -1) {
-		rc = set_option(&opt, c);
-		if (rc)
-			return rc;
-	}
-	rc = check_options(&opt);
-	if (rc)
-		return rc;
-	argv += optind;
-	argc -= optind;
-	rc = opt.info ? info_print(&opt, argv, argc) : copy(&opt, argv, argc);
 	free(opt.ranges);
 	return close_stdout(rc);
 }

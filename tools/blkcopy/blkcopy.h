@@ -72,7 +72,7 @@ enum progress_when {
 struct options {
 	bool			bytes;
 	bool			dry_run;
-	bool			force;
+	unsigned int		force;	/* how often it was given */
 	bool			info;
 	bool			json;
 	bool			no_emulation;
@@ -84,6 +84,17 @@ struct options {
 	const char		*sysroot;
 	struct range_arg	*ranges;
 	size_t			nr_ranges;
+};
+
+/* Room for what is against offload between two disks */
+#define PAIR_TEXT	1024
+
+/* What two disks say about copies from one to the other */
+enum pair {
+	PAIR_UNKNOWN,		/* the kernel does not say */
+	PAIR_YES,
+	PAIR_PARTS,		/* pieces of a stack may be offloaded */
+	PAIR_NO,
 };
 
 struct job {
@@ -117,6 +128,8 @@ int dev_open_destination(struct dev *dev, const char *path, bool claim);
 bool dev_names_same(const char *a, const char *b);
 int dev_refuse_signature(const struct dev *dev);
 int dev_set_direct(const struct dev *dev);
+int complain_type(const char *path, mode_t mode);
+int complain_missing(const char *path);
 bool dev_kernel_has_copy(const struct dev *dev);
 
 /* plan.c */
@@ -137,6 +150,13 @@ ssize_t io_write(const struct dev *dev, const void *buf, size_t len,
 
 /* info.c */
 int info_print(const struct options *opt, char **devs, int nr);
+void info_print_error(int status);
+
+/* pair.c */
+enum pair pair_explain(const char *src, const char *src_queue, const char *dst,
+		       const char *dst_queue, char *why, size_t len);
+enum pair pair_explain_devs(const struct dev *src, const struct dev *dst,
+			    char *why, size_t len);
 
 /* progress.c */
 void progress_start(const struct options *opt, const char *what,
@@ -156,5 +176,6 @@ void note(const struct options *opt, const char *fmt, ...)
 	__printf(2, 3);
 void report_text(const struct job *job, int status);
 void report_json(const struct job *job, int status);
+const char *report_error(void);
 
 #endif /* BLKCOPY_H */

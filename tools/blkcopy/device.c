@@ -74,6 +74,53 @@ static void find_mount(dev_t rdev, char *where, size_t len)
 	fclose(f);
 }
 
+/**
+ * complain_missing - say what stat() or access() has against a name
+ * @path: the name, as the user wrote it; errno says what is wrong
+ *
+ * Return: EXIT_FAILURE.
+ */
+int complain_missing(const char *path)
+{
+	int err = errno, len = strcspn(path, ":");
+	char other[256];
+
+	if (err != ENOENT && err != ENOTDIR)
+		return complain(EXIT_FAILURE, "%s: %s", path, strerror(err));
+	if (!*path)
+		return complain(EXIT_FAILURE, "'': no such device");
+	snprintf(other, sizeof(other), "/dev/%.*s", len, path);
+	if (len && !strchr(path, '/') && !access(other, F_OK))
+		return complain(EXIT_FAILURE,
+				"%s: no such device; did you mean %s?", path,
+				other);
+	return complain(EXIT_FAILURE, "%s: no such device", path);
+}
+
+/**
+ * complain_type - say what something is that is no block device
+ * @path: its name
+ * @mode: of it, as stat() tells
+ *
+ * Return: EXIT_FAILURE.
+ */
+int complain_type(const char *path, mode_t mode)
+{
+	const char *is = "", *instead = "";
+
+	if (S_ISREG(mode)) {
+		is = "a regular file, ";
+		instead = "; for files use cp or copy_file_range(2)";
+	} else if (S_ISDIR(mode)) {
+		is = "a directory, ";
+	} else if (S_ISCHR(mode)) {
+		is = "a character device, ";
+		instead = " (which /dev/nvme0n1 or /dev/sda would be)";
+	}
+	return complain(EXIT_FAILURE, "%s: is %snot a block device%s", path, is,
+			instead);
+}
+
 static int complain_busy(const char *path, dev_t rdev)
 {
 	char where[4096];
@@ -81,10 +128,10 @@ static int complain_busy(const char *path, dev_t rdev)
 	find_mount(rdev, where, sizeof(where));
 	if (*where)
 		return complain(EXIT_FAILURE,
-				"%s: is mounted on %s; --force overwrites it",
+				"%s: is mounted on %s; only --force given twice overwrites it",
 				path, where);
 	return complain(EXIT_FAILURE,
-			"%s: is in use (a mounted partition, swap, dm, md or another program); --force overwrites it",
+			"%s: is in use (a mounted partition, swap, dm, md or another program); only --force given twice overwrites it",
 			path);
 }
 
@@ -105,22 +152,24 @@ static int dev_open(struct dev *dev, const char *path, int flags)
 
 	dev->path = path;
 	if (stat(path, &st))
-		return complain(EXIT_FAILURE, "%s: %s", path, strerror(errno));
+		return complain_missing(path);
 	if (!S_ISBLK(st.st_mode))
-		return complain(EXIT_FAILURE,
-				"%s: is not a block device; for files use cp or copy_file_range(2)",
-				path);
+		return complain_type(path, st.st_mode);
 	dev->fd = open(path, flags | O_CLOEXEC);
 	if (dev->fd < 0)
 		return complain_open(path, &st, flags);
 	/* The name may mean something else by now */
 	if (fstat(dev->fd, &st) || !S_ISBLK(st.st_mode))
-		return complain(EXIT_FAILURE, "%s: is not a block device", path);
+		return complain_type(path, st.st_mode);
 	dev->rdev = st.st_rdev;
 	if (ioctl(dev->fd, BLKGETSIZE64, &dev->size) ||
 	    ioctl(dev->fd, BLKSSZGET, &lbs))
 		return complain(EXIT_FAILURE, "%s: cannot get its size: %s",
 				path, strerror(errno));
+	if (!dev->size)
+		return complain(EXIT_FAILURE,
+				"%s: has 0 bytes; is there a medium, or anything attached?",
+				path);
 	dev->lbs = lbs;
 	find_disk(dev);
 	return 0;

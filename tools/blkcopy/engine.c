@@ -148,7 +148,14 @@ static int complain_ioctl(const struct job *job, const struct call *call,
 	__u64 at = call->dst + call->done;
 	int status = error == -EOPNOTSUPP ? EXIT_NOTSUPP : EXIT_FAILURE;
 	const char *why = strerror(-error);
+	char reason[PAIR_TEXT];
 
+	if (error == -EOPNOTSUPP && job->opt->no_emulation &&
+	    pair_explain_devs(&job->src, &job->dst, reason,
+			      sizeof(reason)) > PAIR_YES)
+		return complain(status,
+				"%s: cannot copy to offset %llu: %s; --no-emulation forbids the rest",
+				job->dst.path, at, reason);
 	if (error == -EOPNOTSUPP && job->opt->no_emulation)
 		why = "the devices cannot do it, --no-emulation forbids the rest";
 	else if (error == -EOPNOTSUPP)
@@ -253,11 +260,15 @@ static int copy_all(struct job *job, struct call *call, void **buf)
 /* What a real copy would come to; 0 or the exit status */
 static int judge_dry_run(const struct job *job)
 {
+	char reason[PAIR_TEXT];
+
 	if (!job->opt->no_emulation || job->offloaded == job->total)
 		return 0;
+	pair_explain_devs(&job->src, &job->dst, reason, sizeof(reason));
 	return complain(EXIT_NOTSUPP,
-			"%s: the devices would copy %llu of %llu bytes, --no-emulation forbids the rest",
-			job->dst.path, job->offloaded, job->total);
+			"%s: the devices would copy %llu of %llu bytes, --no-emulation forbids the rest%s%s",
+			job->dst.path, job->offloaded, job->total,
+			*reason ? "; " : "", reason);
 }
 
 /**

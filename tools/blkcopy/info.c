@@ -62,6 +62,14 @@ struct disk {
 	bool	is_path;		/* of the disk in front of it */
 };
 
+/* What the two disks of a command line are to each other */
+struct pair_info {
+	const char	*src;		/* NULL = there are not two of them */
+	const char	*dst;
+	enum pair	answer;
+	char		why[PAIR_TEXT];
+};
+
 static FILE *open_attr(const struct options *opt, const char *disk,
 		       const char *attr)
 {
@@ -202,9 +210,9 @@ static int find_disk(const struct options *opt, const char *arg, char *name)
 		return complain(EXIT_FAILURE, "%s: no such disk below %s", arg,
 				opt->sysroot);
 	if (stat(arg, &st))
-		return complain(EXIT_FAILURE, "%s: %s", arg, strerror(errno));
+		return complain_missing(arg);
 	if (!S_ISBLK(st.st_mode))
-		return complain(EXIT_FAILURE, "%s: is not a block device", arg);
+		return complain_type(arg, st.st_mode);
 	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(st.st_rdev),
 		 minor(st.st_rdev));
 	if (!realpath(link, path))
@@ -321,7 +329,32 @@ static struct json_object *json_disk(const struct disk *disk)
 	return obj;
 }
 
-static void print_disks_json(const struct disk *disks, int nr, bool has_copy)
+static void add_string(struct json_object *obj, const char *key,
+		       const char *value)
+{
+	json_object_object_add(obj, key,
+			       value ? json_object_new_string(value) : NULL);
+}
+
+/* What two disks that were asked for together are to each other */
+static struct json_object *json_pair(const struct pair_info *pair)
+{
+	static const char *const words[] = {
+		[PAIR_YES]	= "yes",
+		[PAIR_PARTS]	= "parts",
+		[PAIR_NO]	= "no",
+	};
+	struct json_object *obj = json_object_new_object();
+
+	add_string(obj, "source", pair->src);
+	add_string(obj, "destination", pair->dst);
+	add_string(obj, "offload", words[pair->answer]);
+	add_string(obj, "reason", *pair->why ? pair->why : NULL);
+	return obj;
+}
+
+static void print_disks_json(const struct disk *disks, int nr, bool has_copy,
+			     const struct pair_info *pair, int status)
 {
 	struct json_object *obj = json_object_new_object();
 	struct json_object *list = json_object_new_array();
@@ -342,10 +375,55 @@ static void print_disks_json(const struct disk *disks, int nr, bool has_copy)
 		}
 		json_object_array_add(paths, disk);
 	}
-	json_object_object_add(obj, "copy_offload",
-			       json_object_new_boolean(has_copy));
+	/* Null if nobody has asked the kernel */
+	json_object_object_add(obj, "copy_offload", disks ?
+			       json_object_new_boolean(has_copy) : NULL);
 	json_object_object_add(obj, "blockdevices", list);
+	if (pair->src)
+		json_object_object_add(obj, "pair", json_pair(pair));
+	json_object_object_add(obj, "exit_status", json_object_new_int(status));
+	add_string(obj, "error", report_error());
 	print_json(obj);
+}
+
+/**
+ * info_print_error - the object of --json when there is nothing but an error
+ * @status: exit status
+ */
+void info_print_error(int status)
+{
+	struct pair_info pair = { NULL };
+
+	print_disks_json(NULL, 0, false, &pair, status);
+}
+
+/* Of two disks: could the first one be copied to the second one? */
+static void find_pair(const struct options *opt, const char *src,
+		      const char *dst, struct pair_info *pair)
+{
+	char a[PATH_MAX], b[PATH_MAX];
+
+	pair->src = src;
+	pair->dst = dst;
+	snprintf(a, sizeof(a), "%s/sys/block/%s/queue",
+		 opt->sysroot ? opt->sysroot : "", src);
+	snprintf(b, sizeof(b), "%s/sys/block/%s/queue",
+		 opt->sysroot ? opt->sysroot : "", dst);
+	pair->answer = pair_explain(src, a, dst, b, pair->why,
+				    sizeof(pair->why));
+}
+
+static void print_pair(const struct pair_info *pair)
+{
+	static const char *const words[] = {
+		[PAIR_YES]	= "copies may be offloaded",
+		[PAIR_PARTS]	= "parts of copies may be offloaded",
+		[PAIR_NO]	= "copies are emulated",
+	};
+
+	if (pair->answer != PAIR_UNKNOWN)
+		printf("%s to %s: %s%s%s\n", pair->src, pair->dst,
+		       words[pair->answer], *pair->why ? "; " : "", pair->why);
 }
 
 /* A disk, and behind it the paths by which its commands go */
@@ -416,28 +494,38 @@ static int find_disks(const struct options *opt, char **args, int nr_args,
  */
 int info_print(const struct options *opt, char **args, int nr)
 {
+	struct pair_info pair = { NULL };
 	struct disk *disks = NULL;
-	bool has_copy = false;
+	bool has_copy = false, two = nr == 2;
 	int d, rc = 0;
 
 	nr = find_disks(opt, args, nr, &disks);
 	if (nr < 0) {
 		free(disks);
+		if (opt->json)
+			info_print_error(EXIT_FAILURE);
 		return EXIT_FAILURE;
 	}
 	for (d = 0; d < nr; d++) {
 		read_disk(opt, &disks[d]);
 		has_copy |= disks[d].has_copy;
 	}
-	if (opt->json)
-		print_disks_json(disks, nr, has_copy);
-	else if (has_copy)
-		rc = print_table(opt, disks, nr);
+	/* Behind the first one are its paths */
+	for (d = 1; d < nr && disks[d].is_path; d++)
+		;
+	if (two)
+		find_pair(opt, disks[0].name, disks[d].name, &pair);
 	if (!has_copy && nr)
 		rc = complain(EXIT_NOTSUPP,
 			      "this kernel has no copy offload");
 	else if (!nr)
 		rc = complain(EXIT_NOTSUPP, "there are no block devices");
+	else if (!opt->json)
+		rc = print_table(opt, disks, nr);
+	if (opt->json)
+		print_disks_json(disks, nr, has_copy, &pair, rc);
+	else if (!rc && two)
+		print_pair(&pair);
 	free(disks);
 	return rc;
 }

@@ -201,9 +201,7 @@ int parse_dev(const char *str, bool with_len, struct dev_arg *res)
 	res->path = text;
 	off = split_name(text);
 	if (!off)
-		return complain(EXIT_FAILURE, "%s: %s", str,
-				errno == ENOENT || errno == ENOTDIR ?
-				"no such device" : strerror(errno));
+		return complain_missing(str);
 	if (!str[off - text])
 		return 0;
 	off++;

@@ -52,6 +52,12 @@ int complain(int status, const char *fmt, ...)
 	return status;
 }
 
+/* The text of the first error, or NULL */
+const char *report_error(void)
+{
+	return first_error;
+}
+
 /* Something worth knowing that is no error */
 void note(const struct options *opt, const char *fmt, ...)
 {
@@ -104,17 +110,31 @@ static __u64 emulated(const struct job *job)
 	return (job->opt->dry_run ? job->asked : job->bytes) - job->offloaded;
 }
 
+/* Why not all was offloaded, if the disks say it */
+static bool find_reason(const struct job *job, int status, char *why,
+			size_t len)
+{
+	*why = '\0';
+	if (job->by_hand || (!emulated(job) && status != EXIT_NOTSUPP))
+		return false;
+	return pair_explain_devs(&job->src, &job->dst, why, len) > PAIR_YES;
+}
+
 /* How the bytes got there, or would */
 static void print_path(const struct job *job)
 {
-	char off[32], emu[32];
+	char off[32], emu[32], why[PAIR_TEXT];
 
 	size_text(off, sizeof(off), job->offloaded);
 	size_text(emu, sizeof(emu), emulated(job));
-	if (job->by_hand)
+	if (job->by_hand) {
 		printf("%s by read and write\n", emu);
-	else
-		printf("%s offloaded, %s emulated\n", off, emu);
+		return;
+	}
+	printf("%s offloaded, %s emulated", off, emu);
+	if (find_reason(job, 0, why, sizeof(why)))
+		printf("; %s", why);
+	putchar('\n');
 }
 
 /**
@@ -192,6 +212,7 @@ void print_json(struct json_object *obj)
 void report_json(const struct job *job, int status)
 {
 	struct json_object *obj = json_object_new_object();
+	char why[PAIR_TEXT];
 
 	add_string(obj, "source", job->src.path);
 	add_string(obj, "destination", job->dst.path);
@@ -204,6 +225,8 @@ void report_json(const struct job *job, int status)
 	add_double(obj, "seconds", "%.6f", job->seconds);
 	add_double(obj, "bytes_per_second", "%.0f", rate(job));
 	add_string(obj, "engine", job->by_hand ? "readwrite" : "blkcopy");
+	add_string(obj, "reason",
+		   find_reason(job, status, why, sizeof(why)) ? why : NULL);
 	add_bool(obj, "dry_run", job->opt->dry_run);
 	add_bool(obj, "verified", job->verified);
 	json_object_object_add(obj, "exit_status", json_object_new_int(status));
