@@ -30,6 +30,12 @@ OUR_DIRS = (
 	'kernel', 'lib', 'mm', 'net', 'samples', 'security',
 )
 
+# Where Debian's packages put the kernel's source
+SOURCES = '/usr/src'
+
+# git am wants an author.  Whoever posts a patch puts the own name here.
+AUTHOR = 'Copy offload developers <copy-offload@localhost>'
+
 # What editors and patch(1) leave behind is nobody's source file.
 DROPPINGS = re.compile(r'(\.orig|\.rej|\.sw.|~|\.cmd|\.o|\.ko|\.mod)$|/\.#|/#')
 
@@ -149,8 +155,21 @@ class Patch:
 					      (self.name, new if old == '/dev/null' else old))
 			self.files.append(new.split('/', 1)[1])
 
+	def mail(self):
+		"""The header as git am takes it: From and Subject, a blank line, the rest."""
+		head, _, body = self.header.partition('\n\n')
+		fields = head.strip('\n').split('\n')
+		names = [f.split(':')[0].lower() for f in fields]
+		if 'subject' not in names or \
+		   not all(re.match(r'[!-9;-~]+:|\s', f) for f in fields):
+			raise Failure('%s: begins with no mail header: write "Subject: [PATCH] ...", '
+				      'a blank line and a body above its ---' % self.name)
+		if 'from' not in names:
+			fields.insert(0, 'From: ' + AUTHOR)
+		return '\n'.join(fields) + '\n\n' + (body.strip('\n') + '\n' if body.strip() else '')
+
 	def write(self):
-		text = self.header.rstrip('\n') + '\n---\n\n' + self.diff
+		text = self.mail() + '---\n\n' + self.diff
 		if os.path.exists(self.path) and read(self.path).decode() == text:
 			return False
 		os.makedirs(self.k.patches, exist_ok=True)
