@@ -7,6 +7,15 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LOGS=$TOP/build/log
 ME=${0##*/}
 
+# What a machine or a caller has set must not change what is built: messages are
+# read, files are for the guest too, and a kernel's make takes variables from ours.
+export LC_ALL=C.UTF-8
+umask 022
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS CDPATH
+[ -z "${TMPDIR:-}" ] || { [ -d "$TMPDIR" ] && [ -w "$TMPDIR" ]; } || unset TMPDIR
+# The repository may be another user's: a container's, or a CI's.
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$TOP
+
 say()
 {
 	printf '%s: %s\n' "$ME" "$*" >&2
@@ -60,15 +69,20 @@ with_lock()
 # step NAME "progress command" COMMAND...
 #
 # Runs a long command with its output in build/log/NAME.log, prints a line of
-# progress every ten seconds, and on failure says which step and why.
+# progress every ten seconds, and on failure says which step and why.  It is a
+# process group of its own, and ends with us: nothing goes on without its lock.
 step()
 {
 	local name=$1 progress=$2 log=$LOGS/$1.log start=$SECONDS pid rc last
 
 	shift 2
 	mkdir -p "$LOGS"
+	set -m
 	"$@" >"$log" 2>&1 </dev/null &
+	set +m
 	pid=$!
+	# shellcheck disable=SC2064
+	trap "kill -- -$pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM HUP
 	last=$SECONDS
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
@@ -79,12 +93,34 @@ step()
 	done
 	rc=0
 	wait "$pid" || rc=$?
+	trap - INT TERM HUP
 	[ "$rc" -eq 0 ] && return 0
 	say "$name failed ($rc) after $((SECONDS - start)) s; the end of ${log#"$TOP"/}:"
 	# The first errors say more than the last lines of a parallel build.
-	grep -nE '(error|fatal|undefined reference|\*\*\*)' "$log" | head -20 >&2
+	grep -nE '(error|fatal|undefined reference|\*\*\*)' "$log" | head -20 >&2 || true
 	tail -n 15 "$log" >&2
 	return "$rc"
+}
+
+# mirror CODENAME: the machine's own mirror of a suite that it already uses.
+mirror()
+{
+	local uri
+
+	uri=$(known_mirror "$1")
+	if [ -z "$uri" ] && [ "$(id -u)" -eq 0 ]; then
+		# The lists may be gone, as in the image of a container.
+		step apt-update '' apt-get -q update || true
+		uri=$(known_mirror "$1")
+	fi
+	echo "$uri"
+}
+
+known_mirror()
+{
+	# shellcheck disable=SC2016
+	apt-get indextargets --format '$(CODENAME) $(REPO_URI)' |
+		awk -v suite="$1" '$1 == suite && !found { print $2; found = 1 }'
 }
 
 # find_qemu: sets QEMU (array), the one in build/qemu before the machine's.

@@ -216,11 +216,14 @@ def series(k):
 
 def our_files():
 	"""Our kernel files: tracked, or new and not ignored."""
-	if os.path.isdir(os.path.join(TOP, '.git')) or os.path.isfile(os.path.join(TOP, '.git')):
-		out = subprocess.run(['git', '-C', TOP, 'ls-files', '-co', '-z',
-				      '--exclude-standard', '--', *OUR_DIRS],
-				     check=True, stdout=subprocess.PIPE).stdout.decode()
-		names = out.split('\0')
+	if os.path.lexists(os.path.join(TOP, '.git')):
+		# The repository may be another user's: a container's, or a CI's.
+		r = subprocess.run(['git', '-c', 'safe.directory=' + TOP, '-C', TOP, 'ls-files',
+				    '-co', '-z', '--exclude-standard', '--', *OUR_DIRS],
+				   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+		if r.returncode:
+			raise Failure('git cannot list our files: ' + r.stderr.decode().strip())
+		names = r.stdout.decode().split('\0')
 	else:
 		names = []
 		for d in OUR_DIRS:
@@ -268,8 +271,8 @@ def apply(k, patches, into):
 def edited(k, known):
 	"""Files of src that are not as pristine has them, and are not known.
 
-	Returns (changed, new).  Size and mtime tell unchanged files cheaply,
-	because src was copied with its times.
+	Returns (changed, new); what was removed counts as changed.  Size and
+	mtime tell unchanged files cheaply, because src was copied with its times.
 	"""
 	changed, new = [], []
 	stack = ['']
@@ -279,13 +282,17 @@ def edited(k, known):
 		try:
 			with os.scandir(os.path.join(k.pristine, rel)) as it:
 				base = {e.name: e for e in it}
-		except FileNotFoundError:
+		except (FileNotFoundError, NotADirectoryError):
 			pass
 		with os.scandir(os.path.join(k.src, rel)) as it:
 			entries = list(it)
+		gone = set(base) - {e.name for e in entries}
+		changed += [n for n in (os.path.join(rel, g) for g in gone) if n not in known]
 		for e in entries:
 			name = os.path.join(rel, e.name)
 			if e.is_symlink():
+				if e.name in base and not base[e.name].is_symlink():
+					changed.append(name)
 				continue
 			if e.is_dir():
 				stack.append(name)
@@ -294,6 +301,9 @@ def edited(k, known):
 				continue
 			if e.name not in base:
 				new.append(name)
+				continue
+			if base[e.name].is_symlink():
+				changed.append(name)
 				continue
 			a, b = e.stat(), base[e.name].stat(follow_symlinks=False)
 			if a.st_size == b.st_size and a.st_mtime_ns == b.st_mtime_ns:
@@ -309,7 +319,7 @@ def edited(k, known):
 def unpack(k):
 	"""Have build/X.Y/pristine hold the installed source package."""
 	stamp = os.path.join(k.dir, 'pristine.version')
-	tar = '/usr/src/%s.tar.xz' % k.package
+	tar = os.path.join(SOURCES, k.package + '.tar.xz')
 	r = subprocess.run(['dpkg-query', '-W', '-f', '${db:Status-Status} ${Version}', k.package],
 			   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 	status = r.stdout.split()
@@ -321,6 +331,13 @@ def unpack(k):
 	version = status[1]
 	if have == version and os.path.isdir(k.pristine):
 		return version
+	if have and os.path.isdir(k.src) and os.path.isdir(k.pristine):
+		# Moving the tree would overwrite these.
+		lost = sum(edited(k, state_files(k)), [])
+		if lost and not os.environ.get('FORCE'):
+			raise Failure('the tree cannot move from %s to %s, it has edits that are in no '
+				      'patch: %s\nrun scripts/refresh --new to keep them, or FORCE=1 '
+				      'scripts/prepare to drop them' % (have, version, ' '.join(lost)))
 	new = k.pristine + '.new'
 	shutil.rmtree(new, ignore_errors=True)
 	os.makedirs(new)
@@ -353,6 +370,8 @@ def copy_tree(k, version):
 		shutil.rmtree(new, ignore_errors=True)
 		say('prepare: copying the tree')
 		subprocess.run(['cp', '-a', '--reflink=auto', k.pristine, new], check=True)
+		# What was in the tree that went tells nothing about this one.
+		shutil.rmtree(k.state, ignore_errors=True)
 		os.rename(new, k.src)
 	else:
 		say('prepare: moving the tree from %s to %s' % (have, version))
@@ -435,6 +454,24 @@ def sync_links(k):
 	return ours
 
 
+def drop(k, changed, new):
+	"""Have the kernel's own files in src as pristine has them, and no others."""
+	for name in changed:
+		src, dst = os.path.join(k.pristine, name), os.path.join(k.src, name)
+		if os.path.isdir(src) and not os.path.islink(src):
+			if os.path.lexists(dst):
+				os.unlink(dst)
+			shutil.copytree(src, dst, symlinks=True)
+		elif os.path.islink(src):
+			if os.path.lexists(dst):
+				os.unlink(dst)
+			os.symlink(os.readlink(src), dst)
+		else:
+			put(src, dst)
+	for name in new:
+		os.unlink(os.path.join(k.src, name))
+
+
 def prepare(k, quiet=False):
 	"""Bring src up to date.  Files that need no change keep their mtime."""
 	k.lock()
@@ -466,11 +503,18 @@ def prepare(k, quiet=False):
 			os.unlink(os.path.join(k.state, f))
 	ours = sync_links(k)
 	changed, new = edited(k, touched)
-	if changed:
-		say('prepare: note: edited but in no patch yet (scripts/refresh --new): ' +
-		    ' '.join(changed))
-	if new:
-		say('prepare: note: in the tree only, not in the repository: ' + ' '.join(new))
+	if os.environ.get('FORCE'):
+		if lost + changed + new:
+			say('prepare: dropped the edits of: ' + ' '.join(lost + changed + new))
+		drop(k, changed, new)
+	elif changed or new:
+		if changed:
+			say('prepare: note: edited but in no patch yet (scripts/refresh --new): ' +
+			    ' '.join(changed))
+		if new:
+			say('prepare: note: in the tree only, not in the repository: ' +
+			    ' '.join(new))
+		say('prepare: note: they are kept; FORCE=1 scripts/prepare drops them')
 	if version not in k.tested and not quiet:
 		say('prepare: note: %s %s is not among the tested versions (%s)' %
 		    (k.package, version, ' '.join(k.tested)))
@@ -584,6 +628,9 @@ def write_series(k, patches):
 
 def run(main):
 	"""Call main; a Failure is a message and exit status 1."""
+	# What is built is for the guest too, and what patch(1) says is read.
+	os.umask(0o022)
+	os.environ['LC_ALL'] = 'C.UTF-8'
 	try:
 		sys.exit(main(sys.argv[1:]))
 	except (Failure, PermissionError) as e:
