@@ -3,6 +3,7 @@
 #
 # What the scripts share: the kernel asked for, messages, long steps, locks.
 
+unset CDPATH
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LOGS=$TOP/build/log
 ME=${0##*/}
@@ -11,7 +12,7 @@ ME=${0##*/}
 # read, files are for the guest too, and a kernel's make takes variables from ours.
 export LC_ALL=C.UTF-8
 umask 022
-unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS CDPATH
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS
 [ -z "${TMPDIR:-}" ] || { [ -d "$TMPDIR" ] && [ -w "$TMPDIR" ]; } || unset TMPDIR
 # The repository may be another user's: a container's, or a CI's.
 export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$TOP
