@@ -79,11 +79,12 @@ step()
 	shift 2
 	mkdir -p "$LOGS"
 	set -m
-	"$@" >"$log" 2>&1 </dev/null &
+	# On a terminal it is in the background, and must not be stopped for that.
+	( trap '' TTIN TTOU; "$@" ) >"$log" 2>&1 </dev/null &
 	set +m
 	pid=$!
 	# shellcheck disable=SC2064
-	trap "kill -- -$pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM HUP
+	trap "end_step $pid" INT TERM HUP
 	last=$SECONDS
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
@@ -101,6 +102,22 @@ step()
 	grep -nE '(error|fatal|undefined reference|\*\*\*)' "$log" | head -20 >&2 || true
 	tail -n 15 "$log" >&2
 	return "$rc"
+}
+
+# end_step PID: end its process group, and us.
+end_step()
+{
+	local i
+
+	trap '' INT TERM HUP
+	kill -- "-$1" 2>/dev/null
+	for ((i = 0; i < 25; i++)); do
+		kill -0 -- "-$1" 2>/dev/null || break
+		sleep 0.2
+	done
+	kill -KILL -- "-$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+	exit 130
 }
 
 # mirror CODENAME: the machine's own mirror of a suite that it already uses.
