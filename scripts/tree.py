@@ -472,6 +472,22 @@ def drop(k, changed, new):
 		os.unlink(os.path.join(k.src, name))
 
 
+def edits(k, lost, changed, new):
+	"""Drop edits that are in no patch, if told to, and say so; else keep them, and say so."""
+	if os.environ.get('FORCE'):
+		if lost + changed + new:
+			say('prepare: dropped the edits of: ' + ' '.join(lost + changed + new))
+		drop(k, changed, new)
+		return
+	if changed:
+		say('prepare: note: edited but in no patch yet (scripts/refresh --new): ' +
+		    ' '.join(changed))
+	if new:
+		say('prepare: note: in the tree only, not in the repository: ' + ' '.join(new))
+	if changed or new:
+		say('prepare: note: they are kept; FORCE=1 scripts/prepare drops them')
+
+
 def prepare(k, quiet=False):
 	"""Bring src up to date.  Files that need no change keep their mtime."""
 	k.lock()
@@ -502,19 +518,7 @@ def prepare(k, quiet=False):
 				wrote += put(os.path.join(k.pristine, f), os.path.join(k.src, f))
 			os.unlink(os.path.join(k.state, f))
 	ours = sync_links(k)
-	changed, new = edited(k, touched)
-	if os.environ.get('FORCE'):
-		if lost + changed + new:
-			say('prepare: dropped the edits of: ' + ' '.join(lost + changed + new))
-		drop(k, changed, new)
-	elif changed or new:
-		if changed:
-			say('prepare: note: edited but in no patch yet (scripts/refresh --new): ' +
-			    ' '.join(changed))
-		if new:
-			say('prepare: note: in the tree only, not in the repository: ' +
-			    ' '.join(new))
-		say('prepare: note: they are kept; FORCE=1 scripts/prepare drops them')
+	edits(k, lost, *edited(k, touched))
 	if version not in k.tested and not quiet:
 		say('prepare: note: %s %s is not among the tested versions (%s)' %
 		    (k.package, version, ' '.join(k.tested)))
