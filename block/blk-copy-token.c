@@ -196,23 +196,32 @@ EXPORT_SYMBOL_GPL(blk_copy_pin_put);
 /**
  * blk_copy_pin_invalidate - the mapping of a stacked device is about to change
  * @pin:	pin of the device, or NULL
+ * @task_state:	how to wait: TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE, ...
  *
- * Every token filled before is stale from now on.  Waits for the commands that
- * already rely on it, which takes at most their timeout: a command is only
- * counted after it was started, so none of them waits for the caller.
+ * Every token filled before is stale from now on, in any case.  Waits for the
+ * commands that already rely on it, which takes at most their timeout: a command
+ * is only counted after it was started, so none of them waits for the caller.
  * To be called when the device's own I/O has drained and before anyone is told
  * so, because a COPY_IN in flight would record the new generation.
  *
  * Context: may sleep; the caller may block new I/O of the device.
+ * Return: 0, or -ERESTARTSYS if a signal came that @task_state lets through: then
+ * commands may still rely on the mapping, and it must not change.
  */
-void blk_copy_pin_invalidate(struct blk_copy_pin *pin)
+int blk_copy_pin_invalidate(struct blk_copy_pin *pin, unsigned int task_state)
 {
+	int err;
+
 	if (!pin)
-		return;
+		return 0;
 	spin_lock_irq(&pin->lock);
 	pin->gen++;
-	wait_event_lock_irq(pin->wait, !pin->busy, pin->lock);
+	err = ___wait_event(pin->wait, !pin->busy, task_state, 0, 0,
+			    spin_unlock_irq(&pin->lock);
+			    schedule();
+			    spin_lock_irq(&pin->lock));
 	spin_unlock_irq(&pin->lock);
+	return err;
 }
 EXPORT_SYMBOL_GPL(blk_copy_pin_invalidate);
 

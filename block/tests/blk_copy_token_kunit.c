@@ -9,6 +9,8 @@
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/kthread.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/string.h>
 
 #include "blk_copy_kunit.h"
@@ -935,14 +937,14 @@ static void pins_are_counted(struct kunit *test)
 	pin_range(t, 0, 0, 0, 8);
 	pin_range(t, 0, 0, 8, 8);
 	KUNIT_EXPECT_EQ(test, kref_read(&t->pin[0]->ref), 2);
-	blk_copy_pin_invalidate(t->pin[0]);
+	blk_copy_pin_invalidate(t->pin[0], TASK_UNINTERRUPTIBLE);
 	pin_range(t, 0, 0, 16, 8);
 	KUNIT_EXPECT_EQ(test, t->token->nr_pins, 2);
 	KUNIT_EXPECT_EQ(test, kref_read(&t->pin[0]->ref), 3);
 	blk_copy_token_release(t->token);
 	KUNIT_EXPECT_EQ(test, kref_read(&t->pin[0]->ref), 1);
 	blk_copy_pin_put(NULL);
-	blk_copy_pin_invalidate(NULL);
+	blk_copy_pin_invalidate(NULL, TASK_UNINTERRUPTIBLE);
 }
 
 struct span_case {
@@ -1033,7 +1035,7 @@ static void requeue(struct kunit *test)
 	unsigned int i;
 
 	KUNIT_ASSERT_STATUS(test, pin_range(t, 0, 0, 4, 8), BLK_STS_OK);
-	blk_copy_pin_invalidate(t->pin[0]);
+	blk_copy_pin_invalidate(t->pin[0], TASK_UNINTERRUPTIBLE);
 	KUNIT_ASSERT_STATUS(test, pin_range(t, 0, 0, c->off, c->len), BLK_STS_OK);
 	for (i = 0; i < 16; i++)
 		KUNIT_EXPECT_EQ_MSG(test, span_gen(t->token, i), c->want[i] - '0',
@@ -1071,7 +1073,7 @@ static void requeue_new_generation(struct kunit *test)
 
 	pin_range(t, 0, 0, 0, 16);
 	fill(t, &old);
-	blk_copy_pin_invalidate(t->pin[0]);
+	blk_copy_pin_invalidate(t->pin[0], TASK_UNINTERRUPTIBLE);
 	/* It has passed the device again, but not yet arrived. */
 	pin_range(t, 0, 0, 8, 8);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 8, 8), BLK_STS_NOTSUPP);
@@ -1094,7 +1096,7 @@ static void pins_overflow(struct kunit *test)
 	/* Each generation of a pin needs a slot of its own. */
 	for (i = 0; i < BLK_COPY_TOKEN_PINS; i++) {
 		KUNIT_ASSERT_STATUS(test, pin_range(t, 0, 0, 4 * i, 4), BLK_STS_OK);
-		blk_copy_pin_invalidate(t->pin[0]);
+		blk_copy_pin_invalidate(t->pin[0], TASK_UNINTERRUPTIBLE);
 	}
 	KUNIT_EXPECT_EQ(test, t->token->nr_pins, BLK_COPY_TOKEN_PINS);
 	KUNIT_EXPECT_FALSE(test, has_flag(t, BLK_COPY_TOKEN_OVERFLOW));
@@ -1131,7 +1133,7 @@ static void spans_overflow_split(struct kunit *test)
 
 	for (i = 0; i < BLK_COPY_TOKEN_SPANS; i++)
 		KUNIT_ASSERT_STATUS(test, pin_range(t, 0, 0, 8 * i, 4), BLK_STS_OK);
-	blk_copy_pin_invalidate(t->pin[0]);
+	blk_copy_pin_invalidate(t->pin[0], TASK_UNINTERRUPTIBLE);
 	KUNIT_EXPECT_STATUS(test, pin_range(t, 0, 0, 9, 1), BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_TRUE(test, has_flag(t, BLK_COPY_TOKEN_OVERFLOW));
 	KUNIT_EXPECT_LE(test, t->token->nr_spans, BLK_COPY_TOKEN_SPANS);
@@ -1310,7 +1312,7 @@ static void pin_model_bump(struct token_test *t, struct pin_model *model,
 
 	if (t->pin[pin]->gen == PIN_GENS - 1)
 		return;
-	blk_copy_pin_invalidate(t->pin[pin]);
+	blk_copy_pin_invalidate(t->pin[pin], TASK_UNINTERRUPTIBLE);
 	model->valid = (model->valid & ~old) | old << 1;
 }
 
@@ -1478,7 +1480,7 @@ static void begin_stale(struct kunit *test)
 
 	fill_two_layers(test);
 	/* Layer 0 is stale by its second pin: the first one is let go again. */
-	blk_copy_pin_invalidate(t->pin[2]);
+	blk_copy_pin_invalidate(t->pin[2], TASK_UNINTERRUPTIBLE);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 16), BLK_STS_OK);
 	KUNIT_EXPECT_EQ(test, t->hold.layer, 1);
 	KUNIT_EXPECT_EQ(test, t->pin[0]->busy, 0);
@@ -1487,7 +1489,7 @@ static void begin_stale(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, has_flag(t, BLK_COPY_TOKEN_STALE));
 	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_FAILED);
 
-	blk_copy_pin_invalidate(t->pin[1]);
+	blk_copy_pin_invalidate(t->pin[1], TASK_UNINTERRUPTIBLE);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 16), BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_NULL(test, t->hold.token);
 	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
@@ -1504,7 +1506,7 @@ static void begin_stale_elsewhere(struct kunit *test)
 	pin_range(t, 0, 0, 0, 8);
 	pin_range(t, 1, 0, 8, 8);
 	fill_all(test, list, ARRAY_SIZE(list), &alone_ops);
-	blk_copy_pin_invalidate(t->pin[1]);
+	blk_copy_pin_invalidate(t->pin[1], TASK_UNINTERRUPTIBLE);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 8), BLK_STS_OK);
 	KUNIT_EXPECT_FALSE(test, has_flag(t, BLK_COPY_TOKEN_STALE));
 	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
@@ -1560,8 +1562,8 @@ static void dry_run_refused(struct kunit *test)
 	set_bit(BLK_COPY_TOKEN_DRY_RUN, &t->token->flags);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 8, 16), BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_EQ(test, t->token->done.nr, 0);
-	blk_copy_pin_invalidate(t->pin[0]);
-	blk_copy_pin_invalidate(t->pin[1]);
+	blk_copy_pin_invalidate(t->pin[0], TASK_UNINTERRUPTIBLE);
+	blk_copy_pin_invalidate(t->pin[1], TASK_UNINTERRUPTIBLE);
 	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 16), BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_EQ(test, t->token->done.nr, 0);
 	KUNIT_EXPECT_TRUE(test, has_flag(t, BLK_COPY_TOKEN_STALE));
@@ -1773,7 +1775,7 @@ static void prepare_stale(struct kunit *test)
 	struct token_test *t = test->priv;
 
 	fill_for_prepare(test);
-	blk_copy_pin_invalidate(t->pin[2]);
+	blk_copy_pin_invalidate(t->pin[2], TASK_UNINTERRUPTIBLE);
 	KUNIT_EXPECT_STATUS(test, blk_copy_token_prepare(t->token),
 			    BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_TRUE(test, has_flag(t, BLK_COPY_TOKEN_STALE));
@@ -1814,6 +1816,8 @@ static void prepare_nothing(struct kunit *test)
 
 struct invalidator {
 	struct blk_copy_pin	*pin;
+	unsigned int		task_state;
+	int			err;
 	struct completion	done;
 };
 
@@ -1821,7 +1825,8 @@ static int invalidate_thread(void *data)
 {
 	struct invalidator *inv = data;
 
-	blk_copy_pin_invalidate(inv->pin);
+	allow_signal(SIGINT);
+	inv->err = blk_copy_pin_invalidate(inv->pin, inv->task_state);
 	complete(&inv->done);
 	return 0;
 }
@@ -1844,6 +1849,22 @@ static void wait_for_gen(struct blk_copy_pin *pin, u64 gen)
 		usleep_range(1000, 2000);
 }
 
+/* For pin 0, which fill_two_layers() uses */
+static struct invalidator *make_invalidator(struct kunit *test,
+					    unsigned int task_state)
+{
+	struct token_test *t = test->priv;
+	struct invalidator *inv;
+
+	inv = kunit_kzalloc(test, sizeof(*inv), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, inv);
+	inv->pin = t->pin[0];
+	inv->task_state = task_state;
+	init_completion(&inv->done);
+	fill_two_layers(test);
+	return inv;
+}
+
 static void invalidate_waits(struct kunit *test)
 {
 	struct token_test *t = test->priv;
@@ -1852,11 +1873,7 @@ static void invalidate_waits(struct kunit *test)
 	struct task_struct *task;
 	blk_status_t status;
 
-	inv = kunit_kzalloc(test, sizeof(*inv), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, inv);
-	inv->pin = t->pin[0];
-	init_completion(&inv->done);
-	fill_two_layers(test);
+	inv = make_invalidator(test, TASK_UNINTERRUPTIBLE);
 	KUNIT_ASSERT_STATUS(test, begin(t, &alone_ops, 0, 16), BLK_STS_OK);
 
 	task = kthread_run(invalidate_thread, inv, "blk_copy_kunit");
@@ -1867,7 +1884,7 @@ static void invalidate_waits(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, completion_done(&inv->done));
 
 	/* Nobody new relies on the pin while it waits. */
-	blk_copy_pin_invalidate(t->pin[1]);
+	blk_copy_pin_invalidate(t->pin[1], TASK_UNINTERRUPTIBLE);
 	status = blk_copy_out_begin(&t->bio, &alone_ops, copy_test_leaf(1),
 				    COPY_TEST_NO_LIMIT, &late);
 	KUNIT_EXPECT_STATUS(test, status, BLK_STS_NOTSUPP);
@@ -1881,13 +1898,69 @@ static void invalidate_waits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
 }
 
+struct signal_case {
+	const char	*desc;
+	unsigned int	task_state;
+	int		err;
+};
+
+static const struct signal_case signal_cases[] = {
+	{ "interruptible", TASK_INTERRUPTIBLE, -ERESTARTSYS },
+	{ "uninterruptible", TASK_UNINTERRUPTIBLE, 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(signal, signal_cases, desc);
+
+/* A signal while a command relies on the pin, which goes on in any case */
+static void invalidate_signal(struct kunit *test)
+{
+	const struct signal_case *c = test->param_value;
+	struct token_test *t = test->priv;
+	struct invalidator *inv;
+	struct task_struct *task;
+	bool ended;
+
+	inv = make_invalidator(test, c->task_state);
+	KUNIT_ASSERT_STATUS(test, begin(t, &alone_ops, 0, 16), BLK_STS_OK);
+	task = kthread_create(invalidate_thread, inv, "blk_copy_kunit");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	get_task_struct(task);
+	wake_up_process(task);
+	wait_for_gen(t->pin[0], 1);
+	send_sig(SIGINT, task, 1);
+	ended = wait_for_completion_timeout(&inv->done,
+					    c->err ? 5 * HZ : HZ / 10);
+	KUNIT_EXPECT_EQ(test, ended, c->err != 0);
+	put_task_struct(task);
+
+	/* The references are stale, but the command has not lost its hold. */
+	KUNIT_EXPECT_EQ(test, pin_gen(t->pin[0]), 1);
+	KUNIT_EXPECT_GT(test, total_busy(t), 0);
+	blk_copy_out_end(&t->bio, &t->hold, BLK_COPY_DONE);
+	if (!ended)
+		wait_for_completion(&inv->done);
+	KUNIT_EXPECT_EQ(test, inv->err, c->err);
+	KUNIT_EXPECT_EQ(test, total_busy(t), 0);
+
+	blk_copy_pin_invalidate(t->pin[1], TASK_UNINTERRUPTIBLE);
+	KUNIT_EXPECT_STATUS(test, begin(t, &alone_ops, 0, 16), BLK_STS_NOTSUPP);
+	KUNIT_EXPECT_TRUE(test, has_flag(t, BLK_COPY_TOKEN_STALE));
+}
+
+/* With no command there is nothing to wait for, signal or not. */
 static void invalidate_idle(struct kunit *test)
 {
 	struct token_test *t = test->priv;
 
-	blk_copy_pin_invalidate(t->pin[0]);
-	blk_copy_pin_invalidate(t->pin[0]);
-	KUNIT_EXPECT_EQ(test, t->pin[0]->gen, 2);
+	blk_copy_pin_invalidate(t->pin[0], TASK_UNINTERRUPTIBLE);
+	blk_copy_pin_invalidate(t->pin[0], TASK_UNINTERRUPTIBLE);
+	allow_signal(SIGINT);
+	send_sig(SIGINT, current, 1);
+	KUNIT_EXPECT_EQ(test, blk_copy_pin_invalidate(t->pin[0],
+						      TASK_INTERRUPTIBLE), 0);
+	flush_signals(current);
+	disallow_signal(SIGINT);
+	KUNIT_EXPECT_EQ(test, t->pin[0]->gen, 3);
 	KUNIT_EXPECT_EQ(test, t->pin[0]->busy, 0);
 }
 
@@ -2123,6 +2196,7 @@ static struct kunit_case token_test_cases[] = {
 	KUNIT_CASE(prepare_fails),
 	KUNIT_CASE(prepare_nothing),
 	KUNIT_CASE(invalidate_waits),
+	KUNIT_CASE_PARAM(invalidate_signal, signal_gen_params),
 	KUNIT_CASE(invalidate_idle),
 	KUNIT_CASE_PARAM(range, range_gen_params),
 	KUNIT_CASE(range_joins_pins),

@@ -42,6 +42,7 @@ void dm_copy_exit(struct mapped_device *md)
 /**
  * dm_copy_invalidate - forget what COPY_INs found under the present table
  * @md:		the device; no bio is being mapped and none is in flight
+ * @task_state:	how the suspend waits
  *
  * Part of every suspend, because a suspend says that what lies below may now be
  * changed, with or without a new table.  It comes after the device's own I/O
@@ -57,10 +58,12 @@ void dm_copy_exit(struct mapped_device *md)
  * hold no pin.
  *
  * Context: may sleep.
+ * Return: 0, or -ERESTARTSYS if a signal ended the wait, as for the device's own
+ * I/O: then the suspend must fail.
  */
-void dm_copy_invalidate(struct mapped_device *md)
+int dm_copy_invalidate(struct mapped_device *md, unsigned int task_state)
 {
-	blk_copy_pin_invalidate(md->copy_pin);
+	return blk_copy_pin_invalidate(md->copy_pin, task_state);
 }
 
 /**

@@ -12,7 +12,7 @@ struct mapped_device;
 
 int dm_copy_init(struct mapped_device *md);
 void dm_copy_exit(struct mapped_device *md);
-void dm_copy_invalidate(struct mapped_device *md);
+int dm_copy_invalidate(struct mapped_device *md, unsigned int task_state);
 void dm_copy_table_limits(struct dm_table *t, struct queue_limits *limits);
 void dm_copy_target_limits(struct dm_target *ti, struct queue_limits *limits);
 blk_status_t __dm_copy_map(struct mapped_device *md, struct dm_target *ti,
@@ -54,8 +54,10 @@ static inline void dm_copy_exit(struct mapped_device *md)
 {
 }
 
-static inline void dm_copy_invalidate(struct mapped_device *md)
+static inline int dm_copy_invalidate(struct mapped_device *md,
+				     unsigned int task_state)
 {
+	return 0;
 }
 
 static inline void dm_copy_table_limits(struct dm_table *t,

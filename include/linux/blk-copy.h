@@ -390,7 +390,7 @@ void blk_copy_set_stacking_limits(struct queue_limits *lim);
 void blk_copy_clear_limits(struct queue_limits *lim);
 struct blk_copy_pin *blk_copy_pin_alloc(void);
 void blk_copy_pin_put(struct blk_copy_pin *pin);
-void blk_copy_pin_invalidate(struct blk_copy_pin *pin);
+int blk_copy_pin_invalidate(struct blk_copy_pin *pin, unsigned int task_state);
 blk_status_t blk_copy_pin_bio(struct bio *bio, struct blk_copy_pin *pin);
 
 /* For leaf drivers */
@@ -460,8 +460,10 @@ static inline void blk_copy_pin_put(struct blk_copy_pin *pin)
 {
 }
 
-static inline void blk_copy_pin_invalidate(struct blk_copy_pin *pin)
+static inline int blk_copy_pin_invalidate(struct blk_copy_pin *pin,
+					  unsigned int task_state)
 {
+	return 0;
 }
 
 static inline blk_status_t blk_copy_pin_bio(struct bio *bio,
