@@ -74,6 +74,18 @@ static u64 nvme_copy_domain(const struct nvme_ns_head *head)
 }
 
 /*
+ * When a command over fabrics has timed out, the host ends it and connects anew,
+ * while the target may still execute the old one.  A write like that can only
+ * write its own data, but a copy would write whatever its source holds by then,
+ * over what was read and written instead of it.  So only those offload that stop
+ * the controller before they end its commands.
+ */
+static bool nvme_copy_can_be_stopped(const struct nvme_ctrl *ctrl)
+{
+	return !(ctrl->ops->flags & NVME_F_FABRICS);
+}
+
+/*
  * Metadata would need protection information to be made for the destination,
  * and in zones a write pointer to be kept: such namespaces are emulated.
  */
@@ -85,6 +97,7 @@ static bool nvme_copy_supported(struct nvme_ns *ns, const struct nvme_id_ns *id,
 
 	return (ctrl->oncs & NVME_CTRL_ONCS_COPY) &&
 		(ctrl->ocfs & NVME_COPY_OCFS_FORMAT_0) && ctrl->copy_reserve &&
+		nvme_copy_can_be_stopped(ctrl) &&
 		head->ids.csi == NVME_CSI_NVM && !head->ms &&
 		ilog2(lim->logical_block_size) == head->lba_shift &&
 		id->mssrl && id->mcl;
