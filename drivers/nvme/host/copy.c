@@ -433,6 +433,18 @@ void __nvme_cleanup_copy(struct request *req)
 		nvme_req(req)->retries = 0;
 }
 
+/*
+ * Did it take too long?  First the driver asks the controller to abort a command;
+ * one that times out once more has the controller disabled.  Others that end with
+ * that one, or with a reset, have failed on their way.
+ */
+static bool nvme_copy_timed_out(const struct request *req, u16 status)
+{
+	return status == NVME_SC_ABORT_REQ ||
+		(status == NVME_SC_HOST_ABORTED_CMD &&
+		 (req->rq_flags & RQF_TIMED_OUT));
+}
+
 /**
  * __nvme_copy_status - what a failed Copy command means to the block layer
  * @req:	COPY_OUT request
@@ -441,7 +453,8 @@ void __nvme_cleanup_copy(struct request *req)
  * Overlapping I/O Range exists for other descriptor formats only; a device that
  * says so has not copied, and reading before writing is right in any case.
  *
- * Return: BLK_STS_NOTSUPP where the device refused and nothing is wrong.
+ * Return: BLK_STS_NOTSUPP where the device refused and nothing is wrong;
+ * BLK_STS_TIMEOUT or BLK_STS_TRANSPORT where another Copy would fare no better.
  */
 blk_status_t __nvme_copy_status(struct request *req, blk_status_t status)
 {
@@ -449,6 +462,8 @@ blk_status_t __nvme_copy_status(struct request *req, blk_status_t status)
 
 	if (nvme_copy_refused(nvme_status))
 		return BLK_STS_NOTSUPP;
+	if (nvme_copy_timed_out(req, nvme_status))
+		return BLK_STS_TIMEOUT;
 	return nvme_is_path_error(nvme_status) ? BLK_STS_TRANSPORT : status;
 }
 
