@@ -25,6 +25,7 @@ static const char *const blk_copy_debug_names[BLK_COPY_DBG_NR] = {
 
 static atomic_long_t blk_copy_debug_items[BLK_COPY_DBG_NR];
 static u32 blk_copy_debug_pause_ms;
+static bool blk_copy_debug_hold;
 
 /* Some items are gauges; the item behind such a one is its high-water mark. */
 static bool blk_copy_debug_is_gauge(enum blk_copy_debug_item item)
@@ -54,16 +55,20 @@ void blk_copy_debug_add(enum blk_copy_debug_item item, long n)
 /**
  * blk_copy_debug_pause - let a test act between COPY_IN and COPY_OUT
  *
+ * Either for a while (pause_ms), or until the test is done (hold).
+ *
  * Context: may sleep, for as long as the test asked for.
  */
 void blk_copy_debug_pause(void)
 {
 	u32 ms = READ_ONCE(blk_copy_debug_pause_ms);
 
-	if (!ms)
+	if (!ms && !READ_ONCE(blk_copy_debug_hold))
 		return;
 	blk_copy_debug_add(BLK_COPY_DBG_PAUSES, 1);
 	msleep(ms);
+	while (READ_ONCE(blk_copy_debug_hold))
+		msleep(20);
 }
 
 static int blk_copy_debug_show(struct seq_file *m, void *unused)
@@ -106,6 +111,7 @@ static int __init blk_copy_debug_init(void)
 	struct dentry *dir = debugfs_create_dir("blk_copy", NULL);
 
 	debugfs_create_u32("pause_ms", 0600, dir, &blk_copy_debug_pause_ms);
+	debugfs_create_bool("hold", 0600, dir, &blk_copy_debug_hold);
 	debugfs_create_file("counters", 0600, dir, NULL, &blk_copy_debug_fops);
 	return 0;
 }

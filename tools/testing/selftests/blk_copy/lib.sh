@@ -442,6 +442,19 @@ pause_ms()
 	echo "$1" >"$DEBUG/pause_ms"
 }
 
+# hold_copies: tokens wait there until let_go or the end of the test.
+hold_copies()
+{
+	echo 1 >"$DEBUG/counters"
+	defer let_go
+	echo Y >"$DEBUG/hold"
+}
+
+let_go()
+{
+	echo N >"$DEBUG/hold"
+}
+
 # paused: has a copy come to its pause since the counters were reset?
 paused()
 {
