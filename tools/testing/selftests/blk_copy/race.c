@@ -20,6 +20,12 @@ static const char usage[] =
 "	swap the table of what a copy reads from between its halves, and destroy\n"
 "	what the old table pointed at.  STACK: linear, nested, or inner: the\n"
 "	table below the top one is swapped.  -o: while its command runs instead\n"
+"race target [-n N] [-o] LEAF\n"
+"	the same with the table of what a copy writes to\n"
+"race again [-n N] [-k STACK] LEAF\n"
+"	swap the source's table for ever between the halves of a copy\n"
+"race interrupt [-n N] [-k STACK] LEAF\n"
+"	a signal to a suspend that waits for a command\n"
 "race suspend [-n N] [-k STACK] [-f FLAG] LEAF\n"
 "	suspend and resume both ends under copies; FLAG: noflush, nolockfs\n"
 "race kill [-n N] SRC DST\n"
@@ -485,6 +491,294 @@ static int cmd_reload(char **argv)
 	return bad;
 }
 
+/* ------------------------------------------------------------- target */
+
+#define TARGET_STEP	(MIB / 4)
+
+/* Small steps, so that a table can be swapped between them */
+static void set_target_step(void)
+{
+	char path[128];
+	int err;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/copy_max_bytes",
+		 strrchr(dst_path, '/') + 1);
+	err = write_text(path, "%llu", TARGET_STEP);
+	errno = -err;
+	if (err)
+		die("write to %s", path);
+}
+
+/*
+ * Each sector has been written to what the table pointed at, once: before the
+ * swap to the old area, whose content of then is @before, or to the new one.
+ */
+static u64 check_target(int leaf, const struct one_copy *c, const char *before,
+			u64 new, unsigned int i, u64 *nr_old, u64 *nr_new)
+{
+	char *after = alloc_direct(AREA_BYTES);
+	u64 off, from, bad = 0;
+
+	*nr_old = 0;
+	*nr_new = 0;
+	read_dev(leaf, after, AREA_BYTES, new);
+	for (off = 0; off < AREA_BYTES; off += SECTOR) {
+		const struct blk_copy_range *r = &c->r[off / c->r[0].length];
+		int in_old, in_new;
+
+		from = r->offset + off % r->length;
+		in_old = has_content(before + off, i, from);
+		in_new = has_content(after + off, i, from);
+		*nr_old += in_old;
+		*nr_new += in_new;
+		if (in_old == in_new ||
+		    (!in_old && !has_content(before + off, OLD, off)) ||
+		    (!in_new && !has_content(after + off, OLD, off))) {
+			if (bad++ < 4)
+				printf("# sector %llu is wrong\n", off / SECTOR);
+		}
+	}
+	free(after);
+	return bad;
+}
+
+/* Nothing is written to the old area once it is not in the table any more. */
+static int target_once(int leaf, int src, int dst, u64 old, u64 new,
+		       unsigned int i)
+{
+	struct one_copy c = { .src = src, .dst = dst };
+	u64 pauses = counter("pauses"), nr_old, nr_new, first, bad;
+	char *before = alloc_direct(AREA_BYTES);
+	int middle, waits;
+	pthread_t t;
+
+	fill(src, 0, AREA_BYTES, i, 0);
+	fill(leaf, old, AREA_BYTES, OLD, 0);
+	fill(leaf, new, AREA_BYTES, OLD, 0);
+	gather(&c);
+	c.flags = i % 2 ? BLKCOPY_NO_EMULATION : 0;
+	pthread_create(&t, NULL, one_copy_main, &c);
+	middle = wait_for_middle(&c, pauses);
+	dm_reload("race-dst", linear_table(AREA_BYTES, leaf_path, new));
+	waits = middle && !c.over && !counter("outs_inflight");
+	read_dev(leaf, before, AREA_BYTES, old);
+	fill(leaf, old, AREA_BYTES, POISON, 0);
+	pthread_join(t, NULL);
+
+	bad = c.err || c.res.bytes_copied != AREA_BYTES;
+	if (bad)
+		printf("# swap %u: error %d after %llu bytes\n", i, c.err,
+		       (u64)c.res.bytes_copied);
+	else
+		bad = check_target(leaf, &c, before, new, i, &nr_old, &nr_new) +
+			check(leaf, old, AREA_BYTES, POISON, POISON, 0, &first);
+	if (!bad) {
+		hits += opts.running ? nr_old && nr_new : waits && !nr_old;
+		printf("# swap %u: %llu sectors before it, %llu after it, offloaded %llu\n",
+		       i, nr_old, nr_new, (u64)c.res.bytes_offloaded);
+	}
+	free(before);
+	return !!bad;
+}
+
+static int cmd_target(char **argv)
+{
+	u64 old = AREA_BYTES, new = 2 * AREA_BYTES;
+	int leaf, src, dst, bad = 0;
+	unsigned int i;
+
+	snprintf(leaf_path, sizeof(leaf_path), "%s", argv[0]);
+	leaf = open_dev(leaf_path);
+	bed_cleanup = remove_stack;
+	make_source(0);
+	dm_create("race-dst", linear_table(AREA_BYTES, leaf_path, old), dst_path);
+	src = open_dev(src_path);
+	dst = open_dev(dst_path);
+	if (opts.running)
+		set_target_step();
+	else
+		set_pause(100);
+	for (i = 1; i <= opts.n && !bad; i++) {
+		bad = target_once(leaf, src, dst, old, new, i);
+		old = new;
+		new = 3 * AREA_BYTES - new;
+	}
+	close(src);
+	close(dst);
+	close(leaf);
+	return bad;
+}
+
+/* -------------------------------------------------------------- again */
+
+#define AGAIN_PAUSE	100	/* ms */
+#define AGAIN_US	60000000
+
+/*
+ * One copy, and swaps for as long as it runs.  Both areas have the tag of their
+ * own.  With emulation forbidden the copy gives up, and has written nothing.
+ */
+static int again_once(int src, int dst, unsigned int i)
+{
+	struct one_copy c = { .src = src, .dst = dst };
+	u64 first, bad = 0, swaps = 0;
+	unsigned int j;
+	pthread_t t;
+
+	fill(dst, 0, AREA_BYTES, OLD, 0);
+	gather(&c);
+	c.flags = i % 2 ? BLKCOPY_NO_EMULATION : 0;
+	pthread_create(&t, NULL, one_copy_main, &c);
+	while (!c.over)
+		point_source(++swaps % 2 * AREA_BYTES);
+	pthread_join(t, NULL);
+	point_source(0);
+
+	if (c.err == -EAGAIN && c.flags) {
+		hits++;
+		bad = c.res.bytes_copied || c.res.bytes_offloaded ||
+			check(dst, 0, AREA_BYTES, OLD, OLD, 0, &first);
+	} else if (c.err || c.res.bytes_copied != AREA_BYTES) {
+		bad = 1;
+	}
+	for (j = 0; !c.err && j < c.nr; j++)
+		bad += check(dst, j * c.r[0].length, c.r[0].length, 1, 2,
+			     c.r[j].offset, &first);
+	printf("# copy %u: %llu swaps, error %d after %llu bytes, offloaded %llu%s\n",
+	       i, swaps, c.err, (u64)c.res.bytes_copied,
+	       (u64)c.res.bytes_offloaded, bad ? ", WRONG" : "");
+	return !!bad;
+}
+
+/* On, until as many copies as asked for have given up. */
+static int cmd_again(char **argv)
+{
+	u64 end = now_us() + AGAIN_US;
+	int leaf, src, dst, bad = 0;
+	unsigned int i;
+
+	snprintf(leaf_path, sizeof(leaf_path), "%s", argv[0]);
+	leaf = open_dev(leaf_path);
+	bed_cleanup = remove_stack;
+	fill_area(leaf, 0, 1);
+	fill_area(leaf, AREA_BYTES, 2);
+	make_source(0);
+	dm_create("race-dst", linear_table(AREA_BYTES, leaf_path, 2 * AREA_BYTES),
+		  dst_path);
+	src = open_dev(src_path);
+	dst = open_dev(dst_path);
+	set_pause(AGAIN_PAUSE);
+	for (i = 1; !bad && (i <= opts.n || (!hits && now_us() < end)); i++)
+		bad = again_once(src, dst, i);
+	close(src);
+	close(dst);
+	close(leaf);
+	return bad;
+}
+
+/* ---------------------------------------------------------- interrupt */
+
+static void on_signal(int sig)
+{
+	(void)sig;
+}
+
+/* Its exit status is the errno. */
+static pid_t start_suspend(const char *name)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (!pid)
+		_exit(-dm_suspend(name, DM_SKIP_LOCKFS_FLAG));
+	return pid;
+}
+
+/* Until it waits for a command; false if the copy ended before that */
+static int waits_for_command(pid_t pid, const struct one_copy *c)
+{
+	char path[64], where[128] = "";
+	u64 end = now_us() + 20000000;
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+	while (!c->over && now_us() < end) {
+		if (read_text(path, where, sizeof(where)) > 0 &&
+		    !strcmp(where, "blk_copy_pin_invalidate"))
+			return 1;
+		sleep_us(1000);
+	}
+	printf("# the suspend was last seen in '%s'\n", where);
+	return 0;
+}
+
+/* The suspend ends before the command does, and the device goes on. */
+static int interrupt_once(int src, int dst, const char *name, unsigned int i)
+{
+	struct one_copy c = { .src = src, .dst = dst };
+	u64 first, bad = 0;
+	int status, in_time;
+	unsigned int j;
+	pthread_t t;
+	pid_t pid;
+
+	fill(src, 0, AREA_BYTES, i, 0);
+	gather(&c);
+	c.flags = BLKCOPY_NO_EMULATION;
+	pthread_create(&t, NULL, one_copy_main, &c);
+	if (!wait_for_middle(&c, 0))
+		printf("# no command was seen\n");
+	pid = start_suspend(name);
+	if (waits_for_command(pid, &c)) {
+		kill(pid, SIGUSR1);
+		if (waitpid(pid, &status, 0) != pid)
+			die("waitpid");
+		in_time = !c.over && counter("outs_inflight");
+		printf("# suspend %u: status %#x, the command %s\n", i, status,
+		       in_time ? "goes on" : "was over");
+		bad = !in_time || !WIFEXITED(status) ||
+			WEXITSTATUS(status) != EINTR;
+		hits++;
+	} else {
+		waitpid(pid, &status, 0);
+		bad = 1;
+	}
+	/* What is not suspended can be read at once, and the copy is whole. */
+	if (!bad)
+		bad = check(src, 0, SECTOR, i, i, 0, &first);
+	pthread_join(t, NULL);
+	if (c.err || c.res.bytes_offloaded != AREA_BYTES)
+		bad = 1;
+	for (j = 0; j < c.nr; j++)
+		bad += check(dst, j * c.r[0].length, c.r[0].length, i, i,
+			     c.r[j].offset, &first);
+	return !!bad;
+}
+
+static int cmd_interrupt(char **argv)
+{
+	const char *name = opts.stack == LINEAR ? "race-src" : "race-in";
+	struct sigaction sa = { .sa_handler = on_signal };
+	int leaf, src, bad = 0;
+	unsigned int i;
+
+	sigaction(SIGUSR1, &sa, NULL);
+	opts.running = 1;
+	snprintf(leaf_path, sizeof(leaf_path), "%s", argv[0]);
+	leaf = open_dev(leaf_path);
+	bed_cleanup = remove_stack;
+	make_source(2 * AREA_BYTES);
+	src = open_dev(src_path);
+	for (i = 1; i <= opts.n && !bad; i++)
+		bad = interrupt_once(src, leaf, name, i);
+	/* And a suspend that nobody interrupts succeeds. */
+	if (!bad && (dm_suspend(name, 0) || dm_resume(name)))
+		bad = 1;
+	close(src);
+	close(leaf);
+	return bad;
+}
+
 /* ------------------------------------------------------------ suspend */
 
 #define PAUSE		60	/* ms */
@@ -759,6 +1053,9 @@ static const struct {
 	int		(*run)(char **argv);
 } commands[] = {
 	{ "reload", 1, cmd_reload },
+	{ "target", 1, cmd_target },
+	{ "again", 1, cmd_again },
+	{ "interrupt", 1, cmd_interrupt },
 	{ "suspend", 1, cmd_suspend },
 	{ "kill", 2, cmd_kill },
 	{ "during", 3, cmd_during },

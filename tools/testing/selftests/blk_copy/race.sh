@@ -55,6 +55,37 @@ swap_under_command()
 	device_copied /dev/vm/big race_hits reload -n "$2" -k "$1" -o /dev/vm/big
 }
 
+target_in_pause()
+{
+	make_null r0 size=64
+	device_copied /dev/r0 race_hits target -n "$1" /dev/r0
+}
+
+nvme_target_in_pause()
+{
+	device_copied /dev/vm/big race_hits target -n "$1" /dev/vm/big
+}
+
+target_under_command()
+{
+	slow_disk big 25000000
+	device_copied /dev/vm/big race_hits target -n "$1" -o /dev/vm/big
+}
+
+again()
+{
+	make_null r0 size=64
+	race_hits again -n "$2" -k "$1" /dev/r0
+}
+
+# interrupted_suspend STACK RANGES: QEMU takes long for the one command, so that
+# the suspend is over before it.
+interrupted_suspend()
+{
+	slow_disk big 3000000
+	device_did /dev/vm/big 1 "$2" race_hits interrupt -n 1 -k "$1" /dev/vm/big
+}
+
 suspend_under()
 {
 	make_null r0 size=64
@@ -234,6 +265,25 @@ for kind in linear inner; do
 		swap_under_command "$kind" 8
 	say hits
 done
+prove "null_blk: a copy goes where the new table of its destination points" \
+	target_in_pause 8
+say hits
+prove "NVMe: a copy goes where the new table of its destination points" \
+	nvme_target_in_pause 6
+say hits
+prove "NVMe: commands to the old destination end before the table is swapped" \
+	target_under_command 8
+say hits
+for kind in linear inner; do
+	prove "null_blk, $kind stack: EAGAIN, and nothing written, if tables change for ever" \
+		again "$kind" 4
+	say hits
+done
+prove "NVMe: a signal ends a suspend that waits for a command" interrupted_suspend linear 16
+say hits
+prove "NVMe, inner stack: a signal ends a suspend that waits for a command" \
+	interrupted_suspend inner 64
+say hits
 for flag in none nolockfs noflush; do
 	prove "null_blk: suspend ($flag) under copies" suspend_under linear "$flag" 60
 	say hits stale copies
