@@ -14,16 +14,17 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/uio.h>
 #include <uapi/linux/blk-copy.h>
 
 #include "blk.h"
 
 /*
- * The locks of the destination are held for this much at a time.  Enough to
- * keep all chunks of a copy busy, little enough that a page fault waits for
- * milliseconds on a real device.
+ * A call is made in windows of this much, and the locks of the destination are
+ * held for one at a time.  Enough to keep all chunks of a copy busy, little
+ * enough that a page fault waits for milliseconds on a real device.
  */
-#define BLK_COPY_LOCK_BYTES	(64ULL << 20)
+#define BLK_COPY_WINDOW_BYTES	(64ULL << 20)
 
 /* Calls with so few ranges allocate nothing, and cannot fail for that */
 #define BLK_COPY_INLINE_RANGES	4
@@ -154,7 +155,7 @@ static int blk_copy_check_ranges(struct blk_copy_call *call)
 static unsigned int blk_copy_cut_window(const struct blk_copy_call *call,
 					u64 pos, u64 *len)
 {
-	u64 left = *len = min(call->len - pos, BLK_COPY_LOCK_BYTES);
+	u64 left = *len = min(call->len - pos, BLK_COPY_WINDOW_BYTES);
 	unsigned int i, n = 0;
 
 	for (i = 0; left; i++) {
@@ -196,42 +197,126 @@ static int blk_copy_clean_source(const struct blk_copy_call *call,
 }
 
 /*
- * Copy one window with the destination's page cache out of the way.  Nobody can
- * fault pages in while the locks are held, and whatever slipped in around them
- * is dropped behind the copy.
+ * Inside one disk nobody may fault pages of the destination in while it is
+ * copied to.  Between two disks there is no such lock: the source may be one
+ * that needs them to be read, a loop device over the destination or a disk that
+ * a daemon serves from there.
+ */
+static bool blk_copy_locks(const struct blk_copy_call *call)
+{
+	return call->src->bd_disk == call->dst->bd_disk;
+}
+
+/* Killable, because whoever has the locks may wait for a device that is stuck */
+static int blk_copy_lock(const struct blk_copy_call *call)
+{
+	struct address_space *mapping = call->dst->bd_mapping;
+
+	if (!blk_copy_locks(call))
+		return 0;
+	if (down_write_killable(&mapping->host->i_rwsem))
+		return -EINTR;
+	if (down_write_killable(&mapping->invalidate_lock)) {
+		inode_unlock(mapping->host);
+		return -EINTR;
+	}
+	return 0;
+}
+
+static void blk_copy_unlock(const struct blk_copy_call *call)
+{
+	struct address_space *mapping = call->dst->bd_mapping;
+
+	if (!blk_copy_locks(call))
+		return;
+	filemap_invalidate_unlock(mapping);
+	inode_unlock(mapping->host);
+}
+
+/*
+ * What got into the page cache during the copy is dropped.  A page that cannot
+ * be may hold what was there before the copy: readers would see that, and if it
+ * is dirty it is going to be written.  Then nothing of the window is copied.
+ */
+static int blk_copy_drop_behind(const struct blk_copy_call *call,
+				struct blk_copy *copy, u64 off, u64 last)
+{
+	if (!invalidate_inode_pages2_range(call->dst->bd_mapping,
+					   off >> PAGE_SHIFT,
+					   last >> PAGE_SHIFT))
+		return 0;
+	copy->bytes_done = 0;
+	copy->bytes_offloaded = 0;
+	copy->bytes_emulated = 0;
+	return -EBUSY;
+}
+
+/*
+ * Copy one window with the destination's page cache out of the way.
  *
  * Unlike BLKDISCARD this writes dirty pages of the destination before it drops
  * them, as direct writes do: a copy that fails must leave alone what it did not
  * reach, and a page at either end may hold data that is not copied over.
  */
-static int blk_copy_locked(struct blk_copy_call *call, struct blk_copy *copy,
-			   u64 off, u64 len)
+static int blk_copy_uncached(struct blk_copy_call *call, struct blk_copy *copy,
+			     u64 off, u64 len)
 {
-	struct address_space *mapping = call->dst->bd_mapping;
 	u64 last = off + len - 1;
-	int err;
+	int err, busy;
 
-	inode_lock(mapping->host);
-	filemap_invalidate_lock(mapping);
-	err = filemap_invalidate_pages(mapping, off, last, false);
+	err = blk_copy_lock(call);
+	if (err)
+		return err;
+	err = filemap_invalidate_pages(call->dst->bd_mapping, off, last, false);
 	if (!err) {
 		err = blkdev_issue_copy(copy);
-		invalidate_inode_pages2_range(mapping, off >> PAGE_SHIFT,
-					      last >> PAGE_SHIFT);
+		busy = blk_copy_drop_behind(call, copy, off, last);
+		if (!err)
+			err = busy;
 	}
-	filemap_invalidate_unlock(mapping);
-	inode_unlock(mapping->host);
+	blk_copy_unlock(call);
 	return err;
 }
 
 /*
- * Somebody writes to a page of the destination through a mapping, perhaps next
- * to the range that is copied, and it cannot be dropped.  Then the window goes
- * through the page cache, where such a writer is coherent with us; direct writes
- * fall back in the same way.
+ * Read or write through the page cache, also where the file was opened with
+ * O_DIRECT, which pages that cannot be dropped are of no use to.  The permission
+ * was checked for the whole call.
  */
-static int blk_copy_cached(struct blk_copy_call *call, struct blk_copy *copy,
-			   loff_t dst, void *buf, size_t size)
+static ssize_t blk_copy_cached_io(struct file *file, unsigned int direction,
+				  void *buf, size_t len, loff_t pos)
+{
+	struct kvec vec = { .iov_base = buf, .iov_len = len };
+	struct iov_iter iter;
+	struct kiocb iocb;
+
+	init_sync_kiocb(&iocb, file);
+	iocb.ki_flags &= ~(IOCB_DIRECT | IOCB_DSYNC | IOCB_SYNC | IOCB_APPEND);
+	iocb.ki_pos = pos;
+	iov_iter_kvec(&iter, direction, &vec, 1, len);
+	if (direction == ITER_DEST)
+		return file->f_op->read_iter(&iocb, &iter);
+	return file->f_op->write_iter(&iocb, &iter);
+}
+
+/* Returns how much of it is in the page cache of the destination now */
+static ssize_t blk_copy_cached_piece(const struct blk_copy_call *call,
+				     loff_t src, loff_t dst, void *buf,
+				     size_t len)
+{
+	ssize_t ret;
+
+	ret = blk_copy_cached_io(call->src_file, ITER_DEST, buf, len, src);
+	if (ret > 0)
+		ret = blk_copy_cached_io(call->dst_file, ITER_SOURCE, buf, ret,
+					 dst);
+	/* Nothing without an error: the device has become smaller. */
+	return ret ? ret : -EIO;
+}
+
+static int blk_copy_fill_cache(const struct blk_copy_call *call,
+			       struct blk_copy *copy, loff_t dst, void *buf,
+			       size_t size)
 {
 	unsigned int i;
 
@@ -240,36 +325,64 @@ static int blk_copy_cached(struct blk_copy_call *call, struct blk_copy *copy,
 		u64 left = (u64)copy->segs[i].nr_sects << SECTOR_SHIFT;
 
 		while (left) {
-			size_t n = min_t(u64, left, size);
-			ssize_t ret = kernel_read(call->src_file, buf, n, &src);
+			ssize_t n;
 
-			if (ret == n)
-				ret = kernel_write(call->dst_file, buf, n, &dst);
-			if (ret != n)
-				return ret < 0 ? ret : -EIO;
-			copy->bytes_done += n;
-			left -= n;
+			/* It makes reads and writes short, too. */
 			if (fatal_signal_pending(current))
 				return -EINTR;
+			n = blk_copy_cached_piece(call, src,
+						  dst + copy->bytes_done, buf,
+						  min_t(u64, left, size));
+			if (n < 0)
+				return n;
+			copy->bytes_done += n;
+			src += n;
+			left -= n;
 			cond_resched();
 		}
 	}
 	return 0;
 }
 
-static int blk_copy_busy(struct blk_copy_call *call, struct blk_copy *copy,
-			 u64 off)
+/*
+ * Write out what is in the page cache: only then is it copied.  The error may
+ * have met the flusher, and have been reported to somebody else meanwhile; it is
+ * still there for whoever calls fsync().
+ */
+static int blk_copy_write_back(struct address_space *mapping, u64 off, u64 len,
+			       errseq_t since)
 {
-	void *buf;
 	int err;
 
-	if (copy->flags & BLK_COPY_NO_EMULATION)
-		return -EBUSY;
-	buf = kvmalloc(SZ_64K, GFP_KERNEL_ACCOUNT);
+	if (!len)
+		return 0;
+	err = filemap_write_and_wait_range(mapping, off, off + len - 1);
+	return err ? err : filemap_check_wb_err(mapping, since);
+}
+
+/*
+ * A page of the destination cannot be dropped: somebody writes to it through a
+ * mapping, perhaps next to the range that is copied, or a file system holds it.
+ * Then the window goes through the page cache, where all of them are coherent
+ * with us; direct writes fall back in the same way.
+ */
+static int blk_copy_cached(const struct blk_copy_call *call,
+			   struct blk_copy *copy, u64 off)
+{
+	struct address_space *mapping = call->dst->bd_mapping;
+	errseq_t since = filemap_sample_wb_err(mapping);
+	void *buf = kvmalloc(SZ_64K, GFP_KERNEL_ACCOUNT);
+	int err, wb_err;
+
 	if (!buf)
 		return -ENOMEM;
-	err = blk_copy_cached(call, copy, off, buf, SZ_64K);
+	err = blk_copy_fill_cache(call, copy, off, buf, SZ_64K);
 	kvfree(buf);
+	wb_err = blk_copy_write_back(mapping, off, copy->bytes_done, since);
+	if (wb_err) {
+		copy->bytes_done = 0;
+		err = wb_err;
+	}
 	copy->bytes_emulated = copy->bytes_done;
 	copy->error = err;
 	blk_copy_count_cached(copy);
@@ -287,31 +400,41 @@ static unsigned int blk_copy_flags(const struct blk_copy_arg *arg)
 	return flags;
 }
 
-static int blk_copy_window(struct blk_copy_call *call, u64 pos, u64 *len)
+static void blk_copy_set_up(struct blk_copy_call *call, u64 pos, u64 *len,
+			    struct blk_copy *copy)
 {
-	struct blk_copy_arg *arg = &call->arg;
-	struct blk_copy copy = {
+	*copy = (struct blk_copy) {
 		.src		= call->src,
 		.dst		= call->dst,
 		.segs		= call->segs,
 		.nr_segs	= blk_copy_cut_window(call, pos, len),
-		.dst_sector	= (arg->dst_offset + pos) >> SECTOR_SHIFT,
-		.flags		= blk_copy_flags(arg),
+		.dst_sector	= (call->arg.dst_offset + pos) >> SECTOR_SHIFT,
+		.flags		= blk_copy_flags(&call->arg),
 		.hint		= call->hint,
 	};
+}
+
+static int blk_copy_window(struct blk_copy_call *call, u64 pos, u64 *len)
+{
+	struct blk_copy_arg *arg = &call->arg;
+	u64 off = arg->dst_offset + pos;
+	struct blk_copy copy;
 	int err;
 
+	blk_copy_set_up(call, pos, len, &copy);
 	if (arg->flags & BLKCOPY_DRY_RUN) {
 		err = blkdev_issue_copy(&copy);
 	} else {
 		err = blk_copy_clean_source(call, copy.nr_segs);
 		if (!err)
-			err = blk_copy_locked(call, &copy,
-					      arg->dst_offset + pos, *len);
-		if (err == -EBUSY && !copy.bytes_done)
-			err = blk_copy_busy(call, &copy, arg->dst_offset + pos);
+			err = blk_copy_uncached(call, &copy, off, *len);
 	}
 	call->hint = copy.hint;
+	if (err == -EBUSY && !copy.bytes_done &&
+	    !(arg->flags & (BLKCOPY_NO_EMULATION | BLKCOPY_DRY_RUN))) {
+		blk_copy_set_up(call, pos, len, &copy);
+		err = blk_copy_cached(call, &copy, off);
+	}
 	arg->bytes_copied += copy.bytes_done;
 	arg->bytes_offloaded += copy.bytes_offloaded;
 	return err;
