@@ -13,12 +13,14 @@
 #define O_RDWR		2
 #define O_ACCMODE	3
 #define O_EXCL		0200
+#define O_DIRECT	040000
 #define O_LARGEFILE	0100000
 #define O_PATH		010000000
 
 #define PROT_NONE	0
 #define PROT_READ	1
 #define PROT_WRITE	2
+#define MAP_SHARED	1
 #define MAP_PRIVATE	2
 #define MAP_ANONYMOUS	0x20
 #define MAP_FAILED	((void *)-1)

@@ -41,6 +41,12 @@ defer()
 	DEFERRED+=("$(printf '%q ' "$@")")
 }
 
+# forget_deferred: leave all as it is, where undoing it would hang.
+forget_deferred()
+{
+	DEFERRED=()
+}
+
 undo()
 {
 	local i

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Copies under memory mappings of the same device: one scenario per run.
+ * Copies under memory mappings of the devices: one scenario per run.
+ *
+ * mapcopy [-d] SCENARIO DEVICE [SOURCE]
+ *	-d: the descriptors of the copies are opened with O_DIRECT
+ *	SOURCE: another device with the same bytes, perhaps over the same disk
  *
  * The device holds seed 1.  Each scenario copies 1 MiB, less a sector at either
  * end, from FROM to TO, and compares what the mapping shows and what is on the
@@ -32,8 +36,9 @@
 #define NEW		5
 #define OTHER		6
 
-static int fd;
-static int direct_fd;
+static int fd, src_fd;			/* for mappings */
+static int direct_fd;			/* the medium of the destination */
+static int copy_fd, copy_src_fd = -1;	/* for BLKCOPY */
 static unsigned int flags;
 static u64 offloaded;
 
@@ -49,13 +54,23 @@ die(const char *fmt, ...)
 	exit(1);
 }
 
-static unsigned char *map(u64 off)
+static unsigned char *map_of(int of, u64 off)
 {
-	void *at = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, off);
+	void *at = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, of, off);
 
 	if (at == MAP_FAILED)
 		die("mmap: %m");
 	return at;
+}
+
+static unsigned char *map(u64 off)
+{
+	return map_of(fd, off);
+}
+
+static unsigned char *map_source(void)
+{
+	return map_of(src_fd, FROM);
 }
 
 /* What the medium holds, past the page cache.  Flushes it, so look last. */
@@ -97,11 +112,12 @@ static int copy_from(u64 from)
 {
 	struct blk_copy_range range = { .offset = from, .length = LEN };
 	struct blk_copy_arg arg = {
-		.ranges = (uintptr_t)&range, .nr_ranges = 1, .src_fd = -1,
+		.ranges = (uintptr_t)&range, .nr_ranges = 1,
+		.src_fd = copy_src_fd,
 		.dst_offset = TO + SECTOR, .flags = flags,
 	};
 
-	if (ioctl(fd, BLKCOPY, &arg))
+	if (ioctl(copy_fd, BLKCOPY, &arg))
 		return errno;
 	if (arg.bytes_copied != LEN)
 		die("%llu bytes copied", arg.bytes_copied);
@@ -120,7 +136,7 @@ static void copy(void)
 /* Written through a mapping and nowhere else yet: it must be copied. */
 static void source_dirty(void)
 {
-	unsigned char *from = map(FROM), *buf = NULL;
+	unsigned char *from = map_source(), *buf = NULL;
 
 	write_sectors(from, FROM, MIB, NEW);
 	copy();
@@ -283,7 +299,7 @@ static u64 one_source(unsigned int round)
 
 static void source_busy(void)
 {
-	unsigned char *from = map(FROM), *buf = NULL;
+	unsigned char *from = map_source(), *buf = NULL;
 	struct toucher t = { .word = (uint64_t *)(from + SECTOR), .pages = from };
 	pthread_t thread;
 	uint64_t word;
@@ -316,16 +332,37 @@ static const struct {
 	{ "destination-busy", destination_busy },
 };
 
+static int open_dev(const char *path, int oflags)
+{
+	int ret = open(path, oflags);
+
+	if (ret < 0)
+		die("%s: %m", path);
+	return ret;
+}
+
+static void open_all(const char *dst, const char *src, int direct)
+{
+	fd = open_dev(dst, O_RDWR);
+	src_fd = fd;
+	direct_fd = open_dev(dst, O_RDONLY | O_DIRECT);
+	copy_fd = open_dev(dst, O_RDWR | direct);
+	if (!src)
+		return;
+	src_fd = open_dev(src, O_RDWR);
+	copy_src_fd = open_dev(src, O_RDONLY | direct);
+}
+
 int main(int argc, char **argv)
 {
+	int direct = argc > 1 && !strcmp(argv[1], "-d");
 	unsigned int i;
 
-	if (argc != 3)
-		die("mapcopy SCENARIO DEVICE");
-	fd = open(argv[2], O_RDWR);
-	direct_fd = open(argv[2], O_RDONLY | O_DIRECT);
-	if (fd < 0 || direct_fd < 0)
-		die("%s: %m", argv[2]);
+	argc -= direct;
+	argv += direct;
+	if (argc != 3 && argc != 4)
+		die("mapcopy [-d] SCENARIO DEVICE [SOURCE]");
+	open_all(argv[2], argv[3], direct ? O_DIRECT : 0);
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++) {
 		if (!strcmp(argv[1], scenarios[i].name)) {
 			scenarios[i].run();

@@ -24,14 +24,15 @@ static const char usage[] =
 "	RANGE: OFFSET:LENGTH, or OFFSET:LENGTH*COUNT+STRIDE for COUNT of them\n"
 "  -s PATH	the source; without it src_fd is -1\n"
 "  -S FD		src_fd, literally; -S pipe: the reading end of a pipe\n"
-"  -m MODE	how DST is opened: r, w, rw (default), x (rw and O_EXCL), 3 (for\n"
-"		ioctls only), path (O_PATH)\n"
+"  -m MODE	how DST is opened: r, w, rw (default), x (rw and O_EXCL), d (rw and\n"
+"		O_DIRECT), 3 (for ioctls only), path (O_PATH)\n"
 "  -M MODE	how the source is opened; r is the default\n"
 "  -f FLAGS	letters n (no emulation), d (dry run), or a number\n"
 "  -r N -1 N -2 N	reserved0, reserved[0], reserved[1]\n"
 "  -n N		nr_ranges, other than the ranges given\n"
 "  -p WHERE	ranges: null, bad, kernel, or edge (the last one is unmapped)\n"
-"  -a WHERE	the argument: null, bad, kernel, ro (read-only memory), edge\n"
+"  -a WHERE	the argument: null, bad, kernel, ro (read-only memory), edge, or a\n"
+"		file or device, at the start of a shared mapping of it\n"
 "  -c N		number of the ioctl\n"
 "\n"
 "Prints ERROR BYTES_COPIED BYTES_OFFLOADED; ERROR is 0 or its name, - stands\n"
@@ -208,6 +209,8 @@ static int open_as(const char *path, const char *mode)
 		flags = O_WRONLY;
 	else if (!strcmp(mode, "x"))
 		flags = O_RDWR | O_EXCL;
+	else if (!strcmp(mode, "d"))
+		flags = O_RDWR | O_DIRECT;
 	else if (!strcmp(mode, "3"))
 		flags = O_ACCMODE;
 	else if (!strcmp(mode, "path"))
@@ -256,6 +259,18 @@ static unsigned int parse_flags(const char *s)
 	return flags;
 }
 
+static void *place_in_file(const char *path, const void *from, size_t len)
+{
+	int fd = open_as(path, "rw");
+	void *to = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (to == MAP_FAILED)
+		die("mmap");
+	close(fd);
+	memcpy(to, from, len);
+	return to;
+}
+
 /* Put an object where the caller wants it, perhaps where it cannot be. */
 static void *place(const char *where, const void *from, size_t len, size_t cut)
 {
@@ -268,6 +283,8 @@ static void *place(const char *where, const void *from, size_t len, size_t cut)
 		return NULL;
 	if (!strcmp(where, "kernel"))
 		return (void *)-(long)(16 * PAGE);
+	if (*where == '/')
+		return place_in_file(where, from, len);
 	pages = (len + PAGE - 1) & ~(size_t)(PAGE - 1);
 	page = mmap(NULL, pages + PAGE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -373,7 +390,7 @@ static int call(const char *dst, const char *dst_offset)
 
 	ret = ioctl(fd, opts.cmd, at);
 	put_error(ret ? errno : 0);
-	if (!opts.arg_at || !strcmp(opts.arg_at, "ro")) {
+	if (!opts.arg_at || !strcmp(opts.arg_at, "ro") || *opts.arg_at == '/') {
 		put_result(at->bytes_copied);
 		put_result(at->bytes_offloaded);
 	}
