@@ -30,7 +30,8 @@ static const char usage[] =
 "  -f FLAGS	letters n (no emulation), d (dry run), or a number\n"
 "  -r N -1 N -2 N	reserved0, reserved[0], reserved[1]\n"
 "  -n N		nr_ranges, other than the ranges given\n"
-"  -p WHERE	ranges: null, bad, kernel, or edge (the last one is unmapped)\n"
+"  -p WHERE	ranges: null, bad, kernel, edge (the last one is unmapped), wrap\n"
+"		(the end overflows), or high (a bit that is no part of an address)\n"
 "  -a WHERE	the argument: null, bad, kernel, ro (read-only memory), edge, or a\n"
 "		file or device, at the start of a shared mapping of it\n"
 "  -c N		number of the ioctl\n"
@@ -283,6 +284,8 @@ static void *place(const char *where, const void *from, size_t len, size_t cut)
 		return NULL;
 	if (!strcmp(where, "kernel"))
 		return (void *)-(long)(16 * PAGE);
+	if (!strcmp(where, "wrap"))
+		return (void *)-16L;
 	if (*where == '/')
 		return place_in_file(where, from, len);
 	pages = (len + PAGE - 1) & ~(size_t)(PAGE - 1);
@@ -381,9 +384,13 @@ static int call(const char *dst, const char *dst_offset)
 	struct blk_copy_arg *at;
 	int fd, ret, src[2] = { -1, -1 };
 
-	arg.ranges = (unsigned long)place(opts.range_at, ranges,
-					  nr_ranges * sizeof(ranges[0]),
-					  sizeof(ranges[0]));
+	if (opts.range_at && !strcmp(opts.range_at, "high"))
+		arg.ranges = (unsigned long)ranges |
+			1ULL << (sizeof(long) == 4 ? 32 : 63);
+	else
+		arg.ranges = (unsigned long)place(opts.range_at, ranges,
+						  nr_ranges * sizeof(ranges[0]),
+						  sizeof(ranges[0]));
 	fd = open_as(dst, opts.dst_mode);
 	arg.src_fd = source_fd(src);
 	at = place(opts.arg_at, &arg, sizeof(arg), 8);

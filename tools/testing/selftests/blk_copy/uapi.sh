@@ -64,6 +64,8 @@ answers()
 	add_case "EINVAL 0 0" -n 1025 "$d0" 0 5G:1M
 	add_case "EFAULT 0 0" -p null "$d0" 0 5G:1M
 	add_case "EFAULT 0 0" -p edge "$d0" 0 5G:1M*3+2M
+	add_case "EFAULT 0 0" -p wrap "$d0" 0 5G:1M*1024+2M
+	add_case "EFAULT 0 0" -p high "$d0" 0 5G:1M
 	add_case "EFAULT" -a bad "$d0" 0 5G:1M
 	add_case "EFAULT" -a edge "$d0" 0 5G:1M
 	add_case "EFAULT - -" -a ro "$d0" 6G 5G:1M
@@ -349,8 +351,9 @@ ranges_pointer()
 {
 	local where
 
-	for where in null bad kernel; do
+	for where in null bad kernel wrap high; do
 		refused EFAULT -p "$where" "$DST" 0 1M:1M
+		refused EFAULT -p "$where" "$DST" 0 1M:512*1024+1K
 	done
 	refused EFAULT -p edge "$DST" 0 1M:512*2+1K
 	refused EFAULT -p edge "$DST" 0 1M:512*1024+1K
@@ -393,7 +396,29 @@ readonly_arg()
 	pattern check /dev/d0 2 @0:2 1M:1M
 }
 
+# Results are written back whatever went wrong, to a caller of either kind: what
+# was copied, and where it stops.  If even that cannot be said, EFAULT is what
+# the caller hears.
+results_of_failure()
+{
+	local prog sector=$((2 * 2048 + 1029))
+
+	make_null d0 size=16 max_copy_bytes=1048576
+	pattern fill /dev/d0 2
+	for prog in rawcopy rawcopy32; do
+		pattern fill -l 4M /dev/d0 2
+		echo "+$sector-$sector" >"$NULLB/d0/badblocks"
+		device_did /dev/d0 3 3 want "EIO 2097152 2097152" "$prog" -f n /dev/d0 0 8M:4M
+		device_did /dev/d0 3 3 want "EIO 2621440 2097152" "$prog" /dev/d0 0 8M:4M
+		device_did /dev/d0 3 3 want "EFAULT - -" "$prog" -f n -a ro /dev/d0 0 8M:4M
+		echo "-$sector-$sector" >"$NULLB/d0/badblocks"
+		pattern check /dev/d0 2 @0:2:~2621440 8M:4M
+	done
+	is "$(copy_stat /dev/d0 copies failed)" "6 6" "copy_stat copies, failed"
+}
+
 prove "results that cannot be written back give EFAULT" readonly_arg
+prove "results are written back when a copy fails half way" results_of_failure
 
 # --------------------------------------------------------------- bad files
 
