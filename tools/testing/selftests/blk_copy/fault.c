@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fault [-t THREADS] [-n COPIES] [-f] [-l LEN] SRC DST...: copies that memory or
- * requests are refused to.
+ * fault [-t THREADS] [-n COPIES] [-f] [-s] [-l LEN] [-r RANGES] SRC DST...:
+ * copies that memory or requests are refused to.
  *
- * Each thread copies LEN bytes from its own place on SRC to its own place on one
- * of the DSTs, COPIES times; all together, but those to one DST one after the
- * other, because the kernel locks a destination.  With -f,
+ * Each thread copies LEN bytes, in RANGES ranges, from its own place on SRC to its
+ * own place on one of the DSTs, COPIES times; all together, but those to one DST
+ * one after the other, because the kernel locks a destination.  Such a place has
+ * 4 KiB on either side that nobody may touch.  With -f,
  * /proc/thread-self/make-it-fail is set during the ioctl and not a moment
  * longer, for the faults that look at it.  Prints how many copies ended with
  * which error, and what they had done:
@@ -13,8 +14,10 @@
  *	errors <name> <number>
  *	copied <bytes>
  *	offloaded <bytes>
- *	wrong <sectors that do not have what was copied>
+ *	wrong <sectors that do not have what they should>
  *
+ * A sector that was reported as copied has the new data; one behind these has new
+ * or old data, with -s old data; all others, and the source, have not changed.
  * The exit status only says whether the program itself worked.
  */
 #include <getopt.h>
@@ -25,13 +28,17 @@
 #include "bed.h"
 
 #define MAX_THREADS	64
+#define MAX_RANGES	1024
+#define GUARD		4096
 
 static struct options {
 	unsigned int	threads;
 	unsigned int	copies;
+	unsigned int	ranges;
 	u64		len;
 	int		fail;
-} opts = { .threads = 1, .copies = 1, .len = MIB };
+	int		strict;
+} opts = { .threads = 1, .copies = 1, .ranges = 1, .len = MIB };
 
 struct worker {
 	pthread_t	thread;
@@ -40,7 +47,8 @@ struct worker {
 	int		dst;
 	u64		dst_off;
 	unsigned char	*src_buf;
-	unsigned char	*dst_buf;
+	unsigned char	*buf;
+	unsigned char	old;
 	u64		copied;
 	u64		offloaded;
 	u64		wrong;
@@ -57,29 +65,57 @@ static void set_fail(const struct worker *w, char on)
 		die("set make-it-fail");
 }
 
-/* What was reported as copied is there, and behind it nothing new is asked. */
+/* With what surrounds the place of a worker */
+static u64 slot_bytes(void)
+{
+	return opts.len + 2 * GUARD;
+}
+
+static int is_old(const struct worker *w, const unsigned char *sector)
+{
+	return sector[0] == w->old && !memcmp(sector, sector + 1, SECTOR - 1);
+}
+
+/* pos: from the start of the destination, "negative" before it */
+static int is_good(const struct worker *w, const unsigned char *sector, u64 pos,
+		   u64 copied)
+{
+	if (pos < opts.len && (pos < copied || !opts.strict) &&
+	    !memcmp(sector, w->src_buf + pos, SECTOR))
+		return 1;
+	return (pos >= opts.len || pos >= copied) && is_old(w, sector);
+}
+
 static u64 wrong_sectors(struct worker *w, u64 off, u64 copied)
 {
 	u64 bad = 0, i;
 
-	read_dev(src, w->src_buf, opts.len, off);
-	read_dev(w->dst, w->dst_buf, opts.len, w->dst_off);
-	for (i = 0; i < copied; i += SECTOR)
-		bad += !!memcmp(w->src_buf + i, w->dst_buf + i, SECTOR);
+	read_dev(src, w->buf, opts.len, off);
+	for (i = 0; i < opts.len; i += SECTOR)
+		bad += !!memcmp(w->src_buf + i, w->buf + i, SECTOR);
+	read_dev(w->dst, w->buf, slot_bytes(), w->dst_off);
+	for (i = 0; i < slot_bytes(); i += SECTOR)
+		bad += !is_good(w, w->buf + i, i - GUARD, copied);
 	return bad;
 }
 
 static void one_copy(struct worker *w, struct rng *rng)
 {
-	struct blk_copy_range r = { w->idx * opts.len, opts.len };
+	u64 piece = opts.len / opts.ranges, off = w->idx * opts.len;
+	struct blk_copy_range r[MAX_RANGES];
 	struct blk_copy_arg res;
+	unsigned int i;
 	int err;
 
+	for (i = 0; i < opts.ranges; i++)
+		r[i] = (struct blk_copy_range){ off + i * piece, piece };
 	rng_fill(rng, w->src_buf, opts.len);
-	write_dev(src, w->src_buf, opts.len, r.offset);
+	write_dev(src, w->src_buf, opts.len, off);
+	memset(w->buf, ++w->old, slot_bytes());
+	write_dev(w->dst, w->buf, slot_bytes(), w->dst_off);
 	pthread_barrier_wait(&ready);
 	set_fail(w, '1');
-	err = -blkcopy(w->dst, w->dst_off, src, &r, 1, 0, &res);
+	err = -blkcopy(w->dst, w->dst_off + GUARD, src, r, opts.ranges, 0, &res);
 	set_fail(w, '0');
 	pthread_barrier_wait(&ready);
 	w->errors[err & 255]++;
@@ -87,7 +123,7 @@ static void one_copy(struct worker *w, struct rng *rng)
 	w->offloaded += res.bytes_offloaded;
 	if (!err && res.bytes_copied != opts.len)
 		w->wrong++;
-	w->wrong += wrong_sectors(w, r.offset, res.bytes_copied);
+	w->wrong += wrong_sectors(w, off, res.bytes_copied);
 }
 
 static void *worker_main(void *arg)
@@ -143,11 +179,11 @@ static void set_up(const char *src_path, char **dst_paths, unsigned int nr_dst)
 
 		w->idx = i;
 		w->dst = fds[i % nr_dst];
-		w->dst_off = i / nr_dst * opts.len;
+		w->dst_off = i / nr_dst * slot_bytes();
 		if (!strcmp(src_path, dst_paths[i % nr_dst]))
 			w->dst_off += opts.threads * opts.len;
 		w->src_buf = alloc_direct(opts.len);
-		w->dst_buf = alloc_direct(opts.len);
+		w->buf = alloc_direct(slot_bytes());
 	}
 }
 
@@ -174,20 +210,24 @@ int main(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "t:n:fl:")) != -1) {
+	while ((opt = getopt(argc, argv, "t:n:fsl:r:")) != -1) {
 		if (opt == 't')
 			opts.threads = min(atoi(optarg), MAX_THREADS);
 		else if (opt == 'n')
 			opts.copies = atoi(optarg);
 		else if (opt == 'f')
 			opts.fail = 1;
+		else if (opt == 's')
+			opts.strict = 1;
 		else if (opt == 'l')
 			opts.len = strtoull(optarg, NULL, 0);
+		else if (opt == 'r')
+			opts.ranges = min(atoi(optarg), MAX_RANGES);
 		else
 			die("what is -%c?", opt);
 	}
 	if (argc - optind < 2)
-		die("fault [-t THREADS] [-n COPIES] [-f] [-l LEN] SRC DST...");
+		die("fault [-t THREADS] [-n COPIES] [-f] [-s] [-l LEN] [-r RANGES] SRC DST...");
 	set_up(argv[optind], argv + optind + 1, argc - optind - 1);
 	run();
 	print_sums();
