@@ -10,7 +10,7 @@
 #include "bed.h"
 
 #define MAX_LEAVES	8
-#define MAX_NODES	24
+#define MAX_NODES	40
 #define MAX_LEGS	4
 #define MAX_TARGETS	2048
 
@@ -23,7 +23,7 @@ struct counts {
 };
 
 /**
- * struct leaf - the beginning of a disk, up to @size
+ * struct leaf - a disk, all of it
  * @disk:	name below /sys/block
  * @path_disk:	where commands are counted: @disk, or the path below an NVMe
  *		multipath node
@@ -280,22 +280,31 @@ static void make_linear(struct node *n, struct rng *rng, struct pool *p)
 	}
 }
 
-/* Striped: the number of legs is set */
-static void make_striped(struct node *n, struct rng *rng, struct pool *p)
+/*
+ * Striped: the number of legs is set.  What is no whole row of stripes is a
+ * linear target behind them.
+ */
+static void make_striped(struct node *n, struct rng *rng, struct pool *p,
+			 u64 tail)
 {
 	static const u32 chunks[] = { 4, 8, 12, 16, 64, 128, 256 };
-	struct target *t = n->targets;
+	struct target *t = n->targets, *last = &n->targets[1];
 	unsigned int i;
 
 	t->start = 0;
 	t->chunk = chunks[rng_below(rng, ARRAY_SIZE(chunks))] * 1024;
-	t->len = n->size;
-	n->nr_targets = 1;
-	if (p->nr < t->nr_legs || p->part_bytes < n->size / t->nr_legs ||
-	    n->size % (t->chunk * t->nr_legs))
+	t->len = n->size - tail;
+	last->start = t->len;
+	last->len = tail;
+	last->chunk = 0;
+	last->nr_legs = 1;
+	n->nr_targets = 2;
+	if (p->nr <= t->nr_legs || p->part_bytes < t->len / t->nr_legs ||
+	    p->part_bytes < tail || t->len % (t->chunk * t->nr_legs))
 		die("no room for a striped table");
 	for (i = 0; i < t->nr_legs; i++)
 		t->leg[i] = p->part[i];
+	last->leg[0] = p->part[i];
 }
 
 static char *table_text(const struct node *n)

@@ -6,8 +6,12 @@
  * them itself.  It says for each copy what every sector holds afterwards, which
  * commands each leaf must have executed, and how far a copy that fails must have
  * come; between copies it changes limits and tables, and during some it suspends
- * what they read from.  What kinds of copies there were is counted: a kind that
- * never came up proves nothing, and the test says so.
+ * what they read from.  Around the destination this is compared after each copy,
+ * on all of each disk after every 50th, and through all stacks after every 150th.
+ *
+ * What kinds of copies there were is counted, and which disk was copied to which
+ * one through what: a kind that never came up proves nothing, and the test says
+ * so.  A seed draws the same copies again, whatever comes of them.
  */
 #include <dirent.h>
 #include <getopt.h>
@@ -34,6 +38,12 @@
 #define MAP_SLICES		128
 
 #define BATCH			150
+/* All bytes of all disks are compared after so many copies */
+#define WHOLE			50
+/* Segments of a copy whose source is compared at once */
+#define SEGS_COMPARED		64
+/* The first so many copies have a digest, to be compared with another run */
+#define DIGEST_COPIES		60
 #define NEIGHBOURHOOD		(64 * 1024ULL)
 #define MAX_SEGS		1024
 /* Devices of so many bytes see copies of several chunks */
@@ -50,6 +60,7 @@ enum kind {
 	TO_BARE, TO_LINEAR, TO_STRIPED, TO_NESTED,
 	FROM_BARE, FROM_LINEAR, FROM_STRIPED, FROM_NESTED,
 	M_TO_N, TO_ITSELF,
+	TAIL_STRIPE, TAIL_COMMAND, TAIL_SEGMENT, TO_THE_END, FROM_THE_END,
 	RESULT_WHOLE, RESULT_PARTIAL, RESULT_NOTSUPP, RESULT_EIO, RESULT_AGAIN,
 	FORBIDDEN_WHOLE, BAD_SOURCE, BAD_DESTINATION,
 	EVENT_STALE, EVENT_STALE_OFFLOADED, EVENT_OVERFLOW, EVENT_RELOAD,
@@ -87,6 +98,11 @@ static const char *const kind_names[NR_KINDS] = {
 	[FROM_NESTED]	= "from a nested stack",
 	[M_TO_N]	= "offloads with borders at both ends",
 	[TO_ITSELF]	= "inside one device",
+	[TAIL_STRIPE]	= "tail: no whole stripe of the destination",
+	[TAIL_COMMAND]	= "tail: the last of several commands is shorter",
+	[TAIL_SEGMENT]	= "tail: a segment is no multiple of what a range can be",
+	[TO_THE_END]	= "to the last block of a disk",
+	[FROM_THE_END]	= "from the last block of a disk",
 	[RESULT_WHOLE]	= "result: whole",
 	[RESULT_PARTIAL] = "result: error after some bytes",
 	[RESULT_NOTSUPP] = "result: EOPNOTSUPP",
@@ -107,6 +123,33 @@ static u64 kinds[NR_KINDS];
 /* Results from which a caller cannot go on: not at a block of the destination */
 static u64 nr_odd_results;
 
+/* ---------------------------------------------------- pairs of devices */
+
+enum form { BARE, LINEAR, STRIPED, NR_FORMS };
+
+static const char *const form_names[NR_FORMS] = {
+	[BARE]		= "bare",
+	[LINEAR]	= "linear",
+	[STRIPED]	= "striped",
+};
+
+/*
+ * Every disk to every disk, as it is or through a device of its own that has
+ * borders within the copy; from one segment or gathered.  Their order is drawn
+ * from the seed, and each copy that is for a cell takes the next one.
+ */
+static struct cell {
+	enum form	from_form;
+	enum form	to_form;
+	unsigned int	from;
+	unsigned int	to;
+	int		gather;
+	u64		copies;
+} cells[MAX_LEAVES * MAX_LEAVES * NR_FORMS * NR_FORMS * 2];
+
+static unsigned int nr_cells;
+static unsigned int next_cell;
+
 /* ---------------------------------------------------------- one copy */
 
 /**
@@ -118,6 +161,8 @@ static u64 nr_odd_results;
  * @bad:	sectors that fail, none if bad.leaf is NULL
  * @stale:	what it reads from is suspended meanwhile
  * @large:	it has several chunks
+ * @cell:	which cell of pairs it is for, NULL: any devices
+ * @stamp:	marks the sectors that it writes
  * @nr_borders:	of the source: pieces before joining, less segments
  */
 struct copy {
@@ -130,6 +175,8 @@ struct copy {
 	u32			flags;
 	int			stale;
 	int			large;
+	const struct cell	*cell;
+	u32			stamp;
 	struct blk_copy_range	segs[MAX_SEGS];
 	struct runs		src_runs;
 	struct runs		dst_runs;
@@ -157,27 +204,52 @@ struct seen {
 
 static struct rng rng;
 static u64 seed;
-static u64 nr_copies = 3000;
+static u64 nr_copies = 2000;
+/* Of what the first copies are, not of what came of them */
+static u64 digest;
+/* After the last copy, see that one wrong byte is noticed on each disk */
+static int break_disks;
+static unsigned int whole_every = WHOLE;
+/* Number of the last copy after which all disks were compared */
+static u32 last_whole;
 static int verbose;
 static unsigned char *io_buf;
 static char *trace_buf;
 #define TRACE_BUF_BYTES	65536
 static int trace_fd = -1;
 
-static void __noreturn __printf(2, 3)
-wrong(const struct copy *c, const char *fmt, ...)
+/* All that makes the case, in few lines: the log of a test shows the last 40 */
+static void print_copy(const struct copy *c)
 {
-	va_list ap;
+	unsigned int i;
 
-	printf("# SEED=%llu copy %u: %s[%llu...] in %u segments -> %s+%llu, %llu bytes\n",
-	       seed, c->nr, c->src->name, (u64)c->segs[0].offset, c->nr_segs,
-	       c->dst->name, c->dst_off, c->len);
+	printf("# SEED=%llu N=%llu copy %u: %s -> %s+%llu, %llu bytes in %u segments\n",
+	       seed, nr_copies, c->nr, c->src->name, c->dst->name, c->dst_off,
+	       c->len, c->nr_segs);
+	printf("# segments:");
+	for (i = 0; i < c->nr_segs && i < 16; i++)
+		printf(" %llu+%llu", (u64)c->segs[i].offset,
+		       (u64)c->segs[i].length);
+	printf("%s\n", i < c->nr_segs ? " ..." : "");
+	printf("# limits:");
+	for (i = 0; i < nr_leaves; i++)
+		printf(" %s=%llu", leaves[i].name, leaves[i].limit);
+	printf("\n# %u pieces of the source, %u of the destination\n",
+	       c->src_runs.nr, c->dst_runs.nr);
 	printf("# flags %u%s: error %d copied %llu offloaded %llu\n", c->flags,
 	       c->stale ? " (suspended)" : "", c->err,
 	       (u64)c->res.bytes_copied, (u64)c->res.bytes_offloaded);
 	if (c->bad.leaf)
 		printf("# bad block: %s %llu+%llu\n", c->bad.leaf->name,
 		       c->bad.pos, c->bad.len);
+}
+
+static void __noreturn __printf(2, 3)
+wrong(const struct copy *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	print_copy(c);
 	printf("# ");
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
@@ -238,16 +310,15 @@ static void read_limits(struct leaf *l)
 	l->max_range_bytes = queue_number(l->disk, "copy_max_segment_bytes");
 }
 
-/* "name=path=MiB" */
+/* "name=path" */
 static void add_leaf(const char *word)
 {
 	struct leaf *l = &leaves[nr_leaves];
 	struct node *n = &nodes[nr_nodes];
 	char path[128];
-	u64 mib;
 
 	if (nr_leaves == MAX_LEAVES ||
-	    sscanf(word, "%15[^=]=%63[^=]=%llu", l->name, n->path, &mib) != 3)
+	    sscanf(word, "%15[^=]=%63[^=]", l->name, n->path) != 2)
 		die("what is '%s'?", word);
 	l->idx = nr_leaves++;
 	nr_nodes++;
@@ -262,7 +333,8 @@ static void add_leaf(const char *word)
 	if (!access(path, F_OK))
 		snprintf(l->config, sizeof(l->config), "%.63s", path);
 	l->fd = n->fd;
-	l->size = mib * MIB;
+	if (ioctl(n->fd, BLKGETSIZE64, &l->size))
+		die("size of %s", n->path);
 	n->size = l->size;
 	l->lbs = n->lbs;
 	n->chunk = CHUNK_BYTES;
@@ -274,9 +346,11 @@ static void add_leaf(const char *word)
 	read_limits(l);
 }
 
-enum form { LINEAR, STRIPED };
-
-/* Those that share a device must not share a leaf: no byte is at two places */
+/*
+ * Those that share a device must not share a leaf: no byte is at two places.
+ * Each leaf is the only one of a linear and of a striped device, lin-NAME and
+ * str-NAME.  All are longer than that by a tail that is no multiple of anything.
+ */
 static const struct plan {
 	const char	*name;
 	enum form	form;
@@ -291,13 +365,20 @@ static const struct plan {
 	{ "str-narrow", STRIPED, 9, 0, { "narrow" } },
 	{ "lin-big", LINEAR, 20, 0, { "big" } },
 	{ "lin-big-thr", LINEAR, 20, 1, { "big" } },
+	{ "str-big", STRIPED, 9, 0, { "big" } },
 	{ "lin-tiny", LINEAR, 6, 0, { "tiny" } },
 	{ "str-tiny", STRIPED, 9, 0, { "tiny" } },
+	{ "lin-big2", LINEAR, 8, 0, { "big2" } },
+	{ "str-big2", STRIPED, 9, 0, { "big2" } },
+	{ "lin-4k", LINEAR, 8, 0, { "4k" } },
+	{ "str-4k", STRIPED, 9, 0, { "4k" } },
+	{ "lin-sda", LINEAR, 8, 0, { "sda" } },
+	{ "str-sda", STRIPED, 9, 0, { "sda" } },
 	{ "lin-nvme", LINEAR, 12, 0, { "big", "tiny", "big2" } },
 	{ "lin-mix", LINEAR, 8, 0, { "wide", "narrow", "big" } },
 	{ "str-mix", STRIPED, 9, 0, { "wide", "big", "big2" } },
-	{ "lin-sda", LINEAR, 8, 0, { "big", "sda" } },
-	{ "lin-4k", LINEAR, 8, 0, { "4k", "wide" } },
+	{ "mix-sda", LINEAR, 8, 0, { "big", "sda" } },
+	{ "mix-4k", LINEAR, 8, 0, { "4k", "wide" } },
 	{ "nest-wide", LINEAR, 8, 0, { "str-wide" } },
 	{ "nest-mix", LINEAR, 10, 0, { "str-mix", "lin-tiny" } },
 	{ "nest-str", STRIPED, 9, 0, { "lin-wide", "lin-big" } },
@@ -330,14 +411,16 @@ static void new_table(struct node *n)
 	struct node *from[4];
 	struct pool pool;
 	unsigned int i;
+	u64 tail;
 
-	n->size = plan->mib * MIB;
 	n->nr_targets = 0;
 	n->lbs = SECTOR;
 	for (i = 0; i < 4 && plan->from[i]; i++) {
 		from[i] = find_node(plan->from[i]);
 		n->lbs = max(n->lbs, from[i]->lbs);
 	}
+	tail = 13 * n->lbs;
+	n->size = plan->mib * MIB + tail;
 	if (plan->form == LINEAR) {
 		u64 part = 4096ULL << rng_range(&rng, 2, 6);
 
@@ -347,15 +430,16 @@ static void new_table(struct node *n)
 		make_linear(n, &rng, &pool);
 	} else {
 		/* Long enough for the fewest legs; or for the most. */
-		pool_make(&pool, &rng, from, i, n->size / 2);
-		if (pool.nr < MAX_LEGS) {
+		pool_make(&pool, &rng, from, i, plan->mib * MIB / 2);
+		if (pool.nr <= MAX_LEGS) {
 			free(pool.part);
-			pool_make(&pool, &rng, from, i, n->size / MAX_LEGS);
+			pool_make(&pool, &rng, from, i,
+				  plan->mib * MIB / MAX_LEGS);
 			n->targets[0].nr_legs = MAX_LEGS;
 		} else {
 			n->targets[0].nr_legs = rng_range(&rng, 2, MAX_LEGS);
 		}
-		make_striped(n, &rng, &pool);
+		make_striped(n, &rng, &pool, tail);
 	}
 	free(pool.part);
 	load_table(n);
@@ -479,18 +563,45 @@ static int compare(const struct node *n, u64 off, u64 len)
 	return shown;
 }
 
-static void compare_all(u32 nr)
+/* Every byte of the first devices; the leaves are in front. */
+static void compare_first(unsigned int n, u32 nr)
 {
 	unsigned int i, bad = 0;
 
-	for (i = 0; i < nr_nodes; i++)
+	for (i = 0; i < n; i++)
 		bad += compare(&nodes[i], 0, nodes[i].size);
-	if (!bad)
-		return;
-	printf("# SEED=%llu: after copy %u, devices are not as the model says\n",
-	       seed, nr);
-	bed_cleanup();
-	exit(1);
+	if (bad) {
+		printf("# SEED=%llu N=%llu: disks are wrong after copy %u,\n",
+		       seed, nr_copies, nr);
+		printf("# and were as the model says after copy %u.\n",
+		       last_whole);
+		printf("# With -w 1 they are compared after each copy\n");
+		bed_cleanup();
+		exit(1);
+	}
+	last_whole = nr;
+}
+
+/* One byte wrong on each disk, anywhere: it must be seen on each, and only it. */
+static void check_comparison(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_leaves; i++) {
+		struct leaf *l = &leaves[i];
+		u64 pos = rng_below(&rng, l->size), block = pos - pos % l->lbs;
+		int seen;
+
+		memcpy(io_buf, l->mem + block, l->lbs);
+		io_buf[pos - block] ^= 1 << rng_below(&rng, 8);
+		write_dev(l->fd, io_buf, l->lbs, block);
+		seen = compare(&nodes[i], 0, l->size);
+		write_dev(l->fd, l->mem + block, l->lbs, block);
+		if (seen != 1)
+			die("%s: %d sectors of the disk are wrong, not 1",
+			    l->name, seen);
+	}
+	printf("# one wrong byte was seen on each of %u disks\n", nr_leaves);
 }
 
 /* New content: or after many copies all devices are full of the same. */
@@ -589,25 +700,25 @@ static void read_trace(struct copy *c, struct seen *s)
 
 /* ------------------------------------------------------- making a copy */
 
-static void stamp_runs(const struct runs *runs, u32 nr)
+static void stamp_runs(const struct runs *runs, u32 stamp)
 {
 	unsigned int i;
 	u64 s;
 
 	for (i = 0; i < runs->nr; i++)
 		for (s = 0; s < runs->r[i].len / SECTOR; s++)
-			runs->r[i].leaf->stamp[runs->r[i].pos / SECTOR + s] = nr;
+			runs->r[i].leaf->stamp[runs->r[i].pos / SECTOR + s] = stamp;
 }
 
 /* Would a source range read what this copy writes? */
-static int is_stamped(const struct node *n, u64 off, u64 len, u32 nr)
+static int is_stamped(const struct node *n, u64 off, u64 len, u32 stamp)
 {
 	while (len) {
 		u64 run = len, pos, s;
 		const struct leaf *l = map(n, off, &run, &pos);
 
 		for (s = 0; s < run / SECTOR; s++)
-			if (l->stamp[pos / SECTOR + s] == nr)
+			if (l->stamp[pos / SECTOR + s] == stamp)
 				return 1;
 		off += run;
 		len -= run;
@@ -631,12 +742,14 @@ static u64 pick_len(const struct copy *c)
 	return max(len - len % c->dst->lbs, (u64)c->dst->lbs);
 }
 
-static u32 pick_nr_segs(void)
+static u32 pick_nr_segs(const struct copy *c)
 {
 	static const u32 most[] = { 1, 8, 64, 256, 1024 };
 	static const u32 share[] = { 40, 68, 84, 93, 100 };
 	u32 p = rng_below(&rng, 100), i;
 
+	if (c->cell)
+		return c->cell->gather ? rng_log(&rng, 2, 64) : 1;
 	for (i = 0; p >= share[i]; i++)
 		;
 	return i ? rng_range(&rng, most[i - 1] + 1, most[i]) : 1;
@@ -655,7 +768,9 @@ static void add_seg(struct copy *c, u64 len)
 		if (c->nr_segs && !tries && rng_percent(&rng, 15) &&
 		    last->offset + last->length + len <= c->src->size)
 			off = last->offset + last->length;
-		if (is_stamped(c->src, off, len, c->nr))
+		else if (!tries && rng_percent(&rng, 5))
+			off = c->src->size - len;
+		if (is_stamped(c->src, off, len, c->stamp))
 			continue;
 		c->segs[c->nr_segs].offset = off;
 		c->segs[c->nr_segs].length = len;
@@ -723,10 +838,26 @@ static struct node *pick_node(const struct copy *c)
 	return n;
 }
 
+static struct node *cell_node(unsigned int leaf, enum form form)
+{
+	char name[24];
+
+	if (form == BARE)
+		return &nodes[leaf];
+	snprintf(name, sizeof(name), "%s-%s", form == LINEAR ? "lin" : "str",
+		 leaves[leaf].name);
+	return find_node(name);
+}
+
 static void pick_nodes(struct copy *c)
 {
 	unsigned int tries = rng_percent(&rng, 75) ? 20 : 1;
 
+	if (c->cell) {
+		c->dst = cell_node(c->cell->to, c->cell->to_form);
+		c->src = cell_node(c->cell->from, c->cell->from_form);
+		return;
+	}
 	c->dst = pick_node(c);
 	do {
 		c->src = pick_node(c);
@@ -744,10 +875,13 @@ static int pick_copy(struct copy *c)
 	len = pick_len(c);
 	c->dst_off = rng_below(&rng, (c->dst->size - len) / c->dst->lbs + 1) *
 		c->dst->lbs;
+	if (rng_percent(&rng, 5))
+		c->dst_off = c->dst->size - len;
+	c->stamp++;
 	c->dst_runs.nr = 0;
 	add_runs(&c->dst_runs, c->dst, c->dst_off, len, 0);
-	stamp_runs(&c->dst_runs, c->nr);
-	pick_segs(c, len, pick_nr_segs());
+	stamp_runs(&c->dst_runs, c->stamp);
+	pick_segs(c, len, pick_nr_segs(c));
 	if (!c->len)
 		return 0;
 
@@ -769,6 +903,52 @@ static int pick_copy(struct copy *c)
 	runs_mem(&c->src_runs, 0, c->len, c->new, 0);
 	runs_mem(&c->dst_runs, 0, c->len, c->old, 0);
 	return 1;
+}
+
+static int has_borders(const struct copy *c)
+{
+	const struct cell *cell = c->cell;
+
+	return (cell->from_form == BARE || c->nr_borders) &&
+		(cell->to_form == BARE || c->dst_runs.nr > 1) &&
+		cell->gather == (c->nr_segs > 1);
+}
+
+/* The same for a cell, which wants borders at ends that are no bare disks. */
+static int pick_cell_copy(struct copy *c)
+{
+	unsigned int tries;
+
+	for (tries = 0; tries < 100; tries++)
+		if (pick_copy(c) && has_borders(c))
+			return 1;
+	return 0;
+}
+
+static void make_cells(void)
+{
+	unsigned int i, most = nr_leaves * nr_leaves * NR_FORMS * NR_FORMS * 2;
+
+	for (nr_cells = 0; nr_cells < most; nr_cells++) {
+		unsigned int left = nr_cells;
+		struct cell *cell = &cells[nr_cells];
+
+		cell->gather = left % 2;
+		left /= 2;
+		cell->from_form = left % NR_FORMS;
+		left /= NR_FORMS;
+		cell->to_form = left % NR_FORMS;
+		left /= NR_FORMS;
+		cell->from = left % nr_leaves;
+		cell->to = left / nr_leaves;
+	}
+	for (i = nr_cells; i > 1; i--) {
+		unsigned int j = rng_below(&rng, i);
+		struct cell tmp = cells[j];
+
+		cells[j] = cells[i - 1];
+		cells[i - 1] = tmp;
+	}
 }
 
 /* --------------------------------------------------- things that happen */
@@ -1044,7 +1224,7 @@ static void check_data(struct copy *c)
 {
 	u64 lo = c->dst_off - min(c->dst_off, NEIGHBOURHOOD);
 	u64 hi = min(c->dst_off + c->len + NEIGHBOURHOOD, c->dst->size);
-	unsigned int i, n = min(c->nr_segs, 4U);
+	unsigned int i, n = min(c->nr_segs, SEGS_COMPARED);
 
 	runs_mem(&c->dst_runs, 0, c->res.bytes_copied, c->new, 1);
 	settle_rest(c);
@@ -1057,6 +1237,33 @@ static void check_data(struct copy *c)
 
 /* ------------------------------------------------------------ histogram */
 
+static int ends_a_disk(const struct runs *runs)
+{
+	unsigned int i;
+
+	for (i = 0; i < runs->nr; i++)
+		if (runs->r[i].pos + runs->r[i].len == runs->r[i].leaf->size)
+			return 1;
+	return 0;
+}
+
+/* What is left over at the end of things that have a size */
+static void count_tails(const struct copy *c, const struct seen *s)
+{
+	const struct leaf *to = c->dst_runs.r[0].leaf;
+	const struct target *t = c->dst->targets;
+	unsigned int i;
+
+	kinds[TAIL_STRIPE] += t && t->chunk &&
+		(c->dst_off + c->len) % t->chunk && c->len > t->chunk;
+	kinds[TAIL_COMMAND] += s->f.cuts[CUT_TOTAL] && c->dst->leaf &&
+		to->limit && c->len % to->limit;
+	for (i = 0; i < c->nr_segs; i++)
+		kinds[TAIL_SEGMENT] += s->f.cuts[CUT_SEGMENT_BYTES] &&
+			c->segs[i].length > to->max_range_bytes &&
+			c->segs[i].length % to->max_range_bytes;
+}
+
 static void count_ends(const struct copy *c)
 {
 	const struct plan *to = plan_of(c->dst), *from = plan_of(c->src);
@@ -1066,6 +1273,8 @@ static void count_ends(const struct copy *c)
 	kinds[!from ? FROM_BARE : is_nested(c->src) ? FROM_NESTED :
 	      from->form == LINEAR ? FROM_LINEAR : FROM_STRIPED]++;
 	kinds[TO_ITSELF] += c->src == c->dst;
+	kinds[TO_THE_END] += ends_a_disk(&c->dst_runs);
+	kinds[FROM_THE_END] += ends_a_disk(&c->src_runs);
 	kinds[M_TO_N] += c->nr_borders && c->dst_runs.nr > 1 &&
 		c->res.bytes_offloaded == c->len;
 }
@@ -1097,6 +1306,43 @@ static void count_copy(const struct copy *c, const struct seen *s,
 		c->res.bytes_offloaded == c->len;
 	kinds[EVENT_OVERFLOW] += !!overflow;
 	count_ends(c);
+	count_tails(c, s);
+	if (c->cell && !c->err)
+		cells[c->cell - cells].copies++;
+}
+
+/* Of all pairs of disks, that which was copied least often */
+static u64 fewest_copies(enum form from, enum form to, int gather)
+{
+	unsigned int i, told = 0;
+	u64 fewest = ~0ULL;
+
+	for (i = 0; i < nr_cells; i++) {
+		const struct cell *cell = &cells[i];
+
+		if (cell->from_form != from || cell->to_form != to ||
+		    cell->gather != gather)
+			continue;
+		fewest = min(fewest, cell->copies);
+		if (!cell->copies && told++ < 2)
+			printf("# never: %s -> %s (%s, %s)\n",
+			       leaves[cell->from].name, leaves[cell->to].name,
+			       form_names[from], form_names[to]);
+	}
+	return fewest;
+}
+
+static void print_pairs(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_FORMS * NR_FORMS * 2; i++) {
+		enum form from = i / 2 % NR_FORMS, to = i / 2 / NR_FORMS;
+
+		printf("class %8llu every pair of disks, %s -> %s, %s\n",
+		       fewest_copies(from, to, i % 2), form_names[from],
+		       form_names[to], i % 2 ? "gathered" : "one segment");
+	}
 }
 
 /* What is wrong with these is for the caller to say. */
@@ -1106,6 +1352,7 @@ static void print_kinds(void)
 
 	for (i = 0; i < NR_KINDS; i++)
 		printf("class %8llu %s\n", kinds[i], kind_names[i]);
+	print_pairs();
 	printf("odd %llu\n", nr_odd_results);
 }
 
@@ -1135,6 +1382,35 @@ static void issue(struct copy *c)
 		stop_flapper();
 }
 
+static void digest_number(u64 n)
+{
+	digest = (digest ^ n) * 0x9e3779b97f4a7c15ULL;
+	digest ^= digest >> 29;
+}
+
+/* What makes the copy, but for names that depend on the machine */
+static void digest_copy(const struct copy *c)
+{
+	unsigned int i;
+
+	if (c->nr > DIGEST_COPIES)
+		return;
+	digest_number(c->src - nodes);
+	digest_number(c->dst - nodes);
+	digest_number(c->dst_off);
+	digest_number(c->len);
+	digest_number(c->flags | c->stale << 8 | c->large << 9);
+	for (i = 0; i < c->nr_segs; i++) {
+		digest_number(c->segs[i].offset);
+		digest_number(c->segs[i].length);
+	}
+	/* The tables below show in how it is cut */
+	digest_number(c->src_runs.nr);
+	digest_number(c->dst_runs.nr);
+	if (c->bad.leaf)
+		digest_number(c->bad.pos);
+}
+
 static void one_copy(struct copy *c, u32 nr)
 {
 	struct seen seen = { .prefix = ~0ULL };
@@ -1146,10 +1422,17 @@ static void one_copy(struct copy *c, u32 nr)
 	c->flags = rng_percent(&rng, c->stale ? 50 : 15) ?
 		BLKCOPY_NO_EMULATION : 0;
 	c->bad.leaf = NULL;
-	if (!pick_copy(c))
+	c->cell = NULL;
+	if (!c->stale && !c->large && rng_percent(&rng, 65)) {
+		/* It must end well, or it does not count. */
+		c->cell = &cells[next_cell++ % nr_cells];
+		c->flags = 0;
+	}
+	if (!(c->cell ? pick_cell_copy(c) : pick_copy(c)))
 		return;
-	if (!c->stale && rng_percent(&rng, 8))
+	if (!c->stale && !c->cell && rng_percent(&rng, 8))
 		pick_bad(c);
+	digest_copy(c);
 	read_dst_stat(c, &stale, &overflow);
 	issue(c);
 	if (c->bad.leaf)
@@ -1177,13 +1460,16 @@ static int any_kind_is_missing(void)
 	for (i = 0; i < NR_KINDS; i++)
 		if (!kinds[i])
 			return 1;
+	for (i = 0; i < nr_cells; i++)
+		if (!cells[i].copies)
+			return 1;
 	return 0;
 }
 
 static void end_batch(u32 nr)
 {
 	restore_limits();
-	compare_all(nr);
+	compare_first(nr_nodes, nr);
 	if (check_device_counts())
 		die("SEED=%llu: wrong numbers after copy %u", seed, nr);
 }
@@ -1194,8 +1480,8 @@ static void run_copies(void)
 	static struct copy copy;
 	u32 nr = 0;
 
-	while (nr < nr_copies ||
-	       (nr < 3 * nr_copies && any_kind_is_missing())) {
+	while (nr < nr_copies || (nr < 3 * nr_copies && !break_disks &&
+				  any_kind_is_missing())) {
 		if (nr % BATCH == 0)
 			refresh();
 		if (rng_percent(&rng, 3))
@@ -1203,10 +1489,16 @@ static void run_copies(void)
 		if (rng_percent(&rng, 6))
 			change_limit();
 		one_copy(&copy, ++nr);
+		if (nr == DIGEST_COPIES)
+			printf("# DIGEST=%016llx\n", digest);
 		if (nr % BATCH == 0)
 			end_batch(nr);
+		else if (nr % whole_every == 0)
+			compare_first(nr_leaves, nr);
 	}
 	end_batch(nr);
+	if (break_disks)
+		check_comparison();
 }
 
 static void parse(int argc, char **argv)
@@ -1215,15 +1507,19 @@ static void parse(int argc, char **argv)
 
 	seed = now_us() ^ (u64)getpid() << 32;
 	seed = rng_next(&(struct rng){ seed }) % 1000000000;
-	while ((opt = getopt(argc, argv, "n:s:v")) != -1) {
+	while ((opt = getopt(argc, argv, "n:s:w:xv")) != -1) {
 		if (opt == 'n')
 			nr_copies = strtoull(optarg, NULL, 0);
 		else if (opt == 's')
 			seed = strtoull(optarg, NULL, 0);
+		else if (opt == 'w')
+			whole_every = max(1UL, strtoul(optarg, NULL, 0));
+		else if (opt == 'x')
+			break_disks = 1;
 		else if (opt == 'v')
 			verbose++;
 		else
-			die("model [-n COPIES] [-s SEED] [-v] NAME=PATH=MIB...");
+			die("model [-n COPIES] [-s SEED] [-w COPIES] [-x] [-v] NAME=PATH...");
 	}
 	printf("# SEED=%llu N=%llu\n", seed, nr_copies);
 	fflush(stdout);
@@ -1248,6 +1544,7 @@ int main(int argc, char **argv)
 	make_cgroup();
 	open_trace();
 	make_stacks();
+	make_cells();
 	for (i = 0; i < nr_nodes; i++)
 		if (plan_of(&nodes[i]) && plan_of(&nodes[i])->throttled)
 			nodes[i].chunk = CHUNK_BYTES_THROTTLED;

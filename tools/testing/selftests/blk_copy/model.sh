@@ -3,26 +3,60 @@
 #
 # Random copies over stacks of device-mapper against a model, see model.c.
 #
-# N=copies, SEED=number (what a run prints repeats it), VERBOSE=1.
+# N=copies, SEED=number (what a run prints repeats it), WHOLE=copies between two
+# comparisons of all bytes, VERBOSE=1.
 
 # shellcheck source=/dev/null
 . "$(dirname "$0")/lib.sh"
 
-# Two null_blk with limits of different shape, so that each limit cuts.
-random_copies()
+# Two null_blk with limits of different shape, so that each limit cuts
+make_nulls()
 {
-	local rc=0
-
-	make_null wide size=80 max_sectors=1024 max_copy_bytes=4194304 \
+	make_null wide size=64 max_sectors=1024 max_copy_bytes=4194304 \
 		max_copy_segments=128 max_copy_segment_bytes=1048576
 	make_null narrow size=16 max_sectors=1024 max_copy_bytes=65536 \
 		max_copy_segments=6 max_copy_segment_bytes=16384
-	model -n "${N:-3000}" ${SEED:+-s "$SEED"} ${VERBOSE:+-v} \
-		wide=/dev/wide=64 narrow=/dev/narrow=16 big=/dev/vm/big=40 \
-		tiny=/dev/vm/tiny=12 big2=/dev/vm/big2=16 4k=/dev/vm/4k=8 \
-		sda=/dev/vm/sda=8 >"$TMP/model" || rc=$?
-	grep '^#' "$TMP/model"
+}
+
+# run_model OUTPUT ARGS...: on these and on all of the VM's disks
+run_model()
+{
+	local out=$1 rc=0
+
+	shift
+	model "$@" wide=/dev/wide narrow=/dev/narrow big=/dev/vm/big tiny=/dev/vm/tiny \
+		big2=/dev/vm/big2 4k=/dev/vm/4k sda=/dev/vm/sda >"$out" || rc=$?
+	grep '^#' "$out"
+	[ "$rc" -eq 0 ] || grep '^# SEED' "$out" | head -n 1
 	return "$rc"
+}
+
+random_copies()
+{
+	make_nulls
+	run_model "$TMP/model" -n "${N:-2000}" ${SEED:+-s "$SEED"} ${WHOLE:+-w "$WHOLE"} \
+		${VERBOSE:+-v}
+}
+
+# The same seed draws the same copies, another one does not.
+seed_repeats()
+{
+	local seed digest
+
+	seed=$(sed -n 's/^# SEED=\([0-9]*\) .*/\1/p' "$TMP/model" | head -n 1)
+	digest=$(grep '^# DIGEST=' "$TMP/model")
+	make_nulls
+	run_model "$TMP/again" -n 60 -x -s "$seed"
+	is "$(grep '^# DIGEST=' "$TMP/again")" "$digest" "what the copies are"
+	run_model "$TMP/other" -n 60 -x -s "$((seed + 1))"
+	fails grep -x "$digest" "$TMP/other"
+}
+
+# So the comparison of whole disks can fail: -x makes it, on each disk.
+wrong_byte_is_seen()
+{
+	is "$(grep -c '^# one wrong byte was seen on each of 7 disks$' "$TMP/again")" 1
+	is "$(grep -c ' is wrong$' "$TMP/again")" 7 "wrong sectors"
 }
 
 # A caller goes on behind what was copied, which only works at a block.  Of the
@@ -51,6 +85,8 @@ class_is_not_empty()
 : >"$TMP/model"
 prove "random copies leave every byte as the model says" random_copies
 grep '^# SEED' "$TMP/model" | head -n 1
+prove "a seed draws the same copies again" seed_repeats
+prove "one wrong byte anywhere on any disk is seen" wrong_byte_is_seen
 prove "what a failed copy has done is whole blocks of its destination" \
 	results_are_whole_blocks
 while read -r _ count name; do
