@@ -130,6 +130,157 @@ sizes()
 	pattern check "$D0" 1 @32M:1 1M:24M @60M:1 2M:64K
 }
 
+# What null_blk can be told: whether it copies at all, and in which sizes.
+
+null_off()
+{
+	make_null "$@" size=16
+	is "$(limits "/dev/$1")" "0 0 0 0 0"
+	is "$(domain "/dev/$1")" none
+	counting "/dev/$1" want "EOPNOTSUPP 0 0" rawcopy -f n "/dev/$1" 8M 0:1M
+	did 0 0
+	drop_null "$1"
+}
+
+null_without_copies()
+{
+	null_off d0 max_copy_bytes=0
+	null_off d1 memory_backed=0
+	null_off d2 shared_tags=1
+	make_null d3 size=16 zoned=1 zone_size=4
+	is "$(limits /dev/d3)" "0 0 0 0 0"
+	want "EOPNOTSUPP 0 0" rawcopy -f n /dev/d3 4M 0:4K
+	is "$(device_copies /dev/d3)" "0 0" "commands of the device"
+	# What is off says so where it was switched on.
+	is "$(cat "$NULLB/d3/max_copy_bytes")" 0
+}
+
+# null_size BYTES BLOCKSIZE EXPECTED [ATTRIBUTE=VALUE...]
+null_size()
+{
+	make_null d0 size=16 "max_copy_bytes=$1" "blocksize=$2" "${@:4}"
+	is "$(queue "$D0" copy_max_hw_bytes) $(queue "$D0" copy_max_segment_bytes)" "$3" \
+		"max_copy_bytes=$1 blocksize=$2"
+	drop_null d0
+}
+
+null_sizes()
+{
+	local value
+
+	null_size 512 512 "512 512"
+	null_size 513 512 "512 512"
+	null_size 65535 512 "65024 65024"
+	null_size 65535 4096 "61440 61440"
+	null_size 4294967295 512 "4294966784 4294966784"
+	null_size 65536 512 "65536 512" max_copy_segment_bytes=1023
+	null_size 65536 512 "65536 65536" max_copy_segment_bytes=0
+	null_size 65536 512 "65536 65536" max_copy_segment_bytes=1048576
+	# What makes no sense is refused when it is switched on.
+	mkdir "$NULLB/d9"
+	defer drop_null d9
+	echo 1 >"$NULLB/d9/memory_backed"
+	echo 16 >"$NULLB/d9/size"
+	for value in max_copy_bytes=511 max_copy_segment_bytes=511 max_copy_segments=0 \
+		max_copy_segments=65536; do
+		echo 65536 >"$NULLB/d9/max_copy_bytes"
+		echo 128 >"$NULLB/d9/max_copy_segments"
+		echo 0 >"$NULLB/d9/max_copy_segment_bytes"
+		echo "${value#*=}" >"$NULLB/d9/${value%%=*}"
+		fails eval "echo 1 >$NULLB/d9/power" 2>/dev/null
+		is "$(cat "$NULLB/d9/power")" 0 "power with $value"
+	done
+	for value in -1 4294967296 lots; do
+		fails eval "echo $value >$NULLB/d9/max_copy_bytes" 2>/dev/null
+	done
+}
+
+# Sizes that a command then really has
+null_odd_sizes()
+{
+	make_null d0 size=16 max_copy_bytes=65535 max_copy_segment_bytes=5000 max_copy_segments=7
+	pattern fill "$D0" 1
+	# 7 ranges of 4608 bytes in a command
+	device_did "$D0" 4 23 want "0 102400 102400" rawcopy -f n "$D0" 8M 0:100K
+	is "$(cat /sys/block/d0/null_blk/copy_bytes)" 102400
+	pattern check "$D0" 1 @8M:1 0:100K
+	# Larger than the disk
+	make_null d1 size=16 max_copy_bytes=4294967295
+	pattern fill "$D1" 1
+	queue "$D1" copy_max_bytes 4294966784
+	device_did "$D1" 1 1 want "0 $((8 * M)) $((8 * M))" rawcopy -f n "$D1" 8M 0:8M
+	pattern check "$D1" 1 @8M:1 0:8M
+}
+
+# Less than a tick of the throttle lets pass, or it would be put back for ever
+null_throttled()
+{
+	local hw
+
+	make_null d0 size=16 mbps=100
+	pattern fill "$D0" 1
+	hw=$(queue "$D0" copy_max_hw_bytes)
+	[ "$hw" -gt 0 ]
+	[ "$hw" -lt $((16 * M)) ]
+	device_did "$D0" $(((8 * M + hw - 1) / hw)) $(((8 * M + hw - 1) / hw)) \
+		want "0 $((8 * M)) $((8 * M))" rawcopy -f n "$D0" 8M 0:8M
+	pattern check "$D0" 1 @8M:1 0:8M
+}
+
+# A disk that is on has what it was switched on with.
+null_powered()
+{
+	local attr old
+
+	make_null d0 size=16
+	for attr in max_copy_bytes max_copy_segments max_copy_segment_bytes; do
+		grep -qE "(^|,)$attr(,|\$)" "$NULLB/features"
+		old=$(cat "$NULLB/d0/$attr")
+		want "bash: line 1: echo: write error: Device or resource busy" \
+			bash -c "echo 4096 >$NULLB/d0/$attr"
+		is "$(cat "$NULLB/d0/$attr")" "$old" "$attr"
+	done
+	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n "$D0" 8M 0:1M
+	echo 0 >"$NULLB/d0/power"
+	echo 65536 >"$NULLB/d0/max_copy_bytes"
+	echo 0 >"$NULLB/d0/max_copy_segment_bytes"
+	echo 1 >"$NULLB/d0/power"
+	wait_for test -b "$D0"
+	is "$(limits "$D0")" "65536 65536 128 65536 0"
+	device_did "$D0" 16 16 want "0 $M $M" rawcopy -f n "$D0" 8M 0:1M
+}
+
+null_reload()
+{
+	modprobe -r null_blk
+	modprobe null_blk "$@"
+}
+
+# The same as parameters of the module, for its disks and as defaults of others
+null_parameters()
+{
+	defer null_reload nr_devices=0
+	null_reload nr_devices=1 gb=1 memory_backed=1 max_copy_bytes=65536 max_copy_segments=3 \
+		max_copy_segment_bytes=8192
+	wait_for test -b /dev/nullb0
+	is "$(limits /dev/nullb0)" "65536 65536 3 8192 0"
+	is "$(cat /sys/module/null_blk/parameters/max_copy_bytes)" 65536
+	pattern fill -l 1M /dev/nullb0 1
+	device_did /dev/nullb0 11 32 want "0 262144 262144" rawcopy -f n /dev/nullb0 8M 0:256K
+	pattern check -o 8M -l 512K /dev/nullb0 0 @8M:1 0:256K
+	mkdir "$NULLB/d0"
+	defer drop_null d0
+	is "$(cat "$NULLB/d0/max_copy_bytes" "$NULLB/d0/max_copy_segments" \
+		"$NULLB/d0/max_copy_segment_bytes" | paste -sd' ')" "65536 3 8192"
+	drop_null d0
+	null_reload nr_devices=1 gb=1 memory_backed=0 max_copy_bytes=65536
+	wait_for test -b /dev/nullb0
+	is "$(limits /dev/nullb0)" "0 0 0 0 0"
+	null_reload nr_devices=1 gb=1 memory_backed=1
+	wait_for test -b /dev/nullb0
+	is "$(limits /dev/nullb0)" "0 0 0 0 0"
+}
+
 # Either end can forbid it.
 obeyed_by_stack()
 {
@@ -167,6 +318,12 @@ prove "all other attributes are read-only" read_only
 prove "copy_max_bytes is obeyed, 0 switches offload off" obeyed
 prove "copy_max_bytes may be one block, and more than the default" sizes
 prove "copy_max_bytes is obeyed above and below a stack" obeyed_by_stack
+prove "null_blk copies only if it is told to, and can" null_without_copies
+prove "null_blk: sizes are rounded, senseless ones refused" null_sizes
+prove "null_blk: commands have odd sizes" null_odd_sizes
+prove "null_blk: a throttled disk copies" null_throttled
+prove "null_blk: a disk that is on keeps its sizes" null_powered
+prove "null_blk: parameters of the module" null_parameters
 
 domains()
 {
