@@ -216,6 +216,78 @@ throttled_hard()
 	pattern check "$D0" 1 @32M:1 0:5M "@40M:1:$COPIED" 0:10M
 }
 
+# A dry run moves nothing: by bytes it would take a quarter of an hour.
+throttled_dry_run()
+{
+	make_null d0 size=4096
+	exec 8<>"$D0"
+	make_cgroup
+	echo "$(number "$D0") $1=$M" >"$CGROUP/io.max"
+	counting "$D0" want "0 0 $((1024 * M))" in_cgroup timeout -s KILL 120 \
+		rawcopy -f nd "$D0" 2G 0:1G
+	did 0 0
+}
+
+# ----------------------------------------------------------------- iocost
+
+# usage: microseconds of the disk that the cgroup was charged for
+usage()
+{
+	sed -n "s/^$(number "$D0") .*cost.usage=\([0-9]*\).*/\1/p" "$CGROUP/io.stat"
+}
+
+usage_is_about()
+{
+	local have
+
+	have=$(usage)
+	[ -n "$have" ] && [ "$have" -ge $(($1 * 99 / 100)) ]
+}
+
+# charged_about MICROSECONDS: now, and no more than that, because what was charged
+# before is in it as well
+charged_about()
+{
+	local have
+
+	wait_for usage_is_about "$1"
+	have=$(usage)
+	echo "charged $have us, should be $1 us"
+	[ "$have" -le $(($1 * 101 / 100)) ]
+}
+
+# A disk that reads and writes 1 GB/s: a page takes 4.096 us in either direction, an
+# operation alone nothing.
+iocost()
+{
+	make_null d0 size=64
+	pattern fill "$D0" 1
+	exec 8<>"$D0"
+	defer eval "echo '$(number "$D0") enable=0' >/sys/fs/cgroup/io.cost.qos"
+	echo "$(number "$D0") ctrl=user model=linear rbps=1000000000 wbps=1000000000" \
+		"rseqiops=1000000 rrandiops=1000000 wseqiops=1000000 wrandiops=1000000" \
+		>/sys/fs/cgroup/io.cost.model
+	echo "$(number "$D0") enable=1 ctrl=user rpct=0 wpct=0 min=100 max=100" \
+		>/sys/fs/cgroup/io.cost.qos
+	make_cgroup
+	"$@"
+	pattern check "$D0" 1 @32M:1 0:16M
+}
+
+# What a copy costs: its bytes once read, once written, whatever it is cut into.
+cost_of_copies()
+{
+	device_did "$D0" 1 1 want "0 $((16 * M)) $((16 * M))" in_cgroup rawcopy -f n "$D0" 32M 0:16M
+	charged_about 33554
+	queue "$D0" copy_max_bytes "$M"
+	device_did "$D0" 16 16 want "0 $((16 * M)) $((16 * M))" in_cgroup rawcopy -f n "$D0" 32M 0:16M
+	charged_about 67109
+	# As much as reading and writing
+	queue "$D0" copy_max_bytes 0
+	want "0 $((16 * M)) 0" in_cgroup rawcopy "$D0" 32M 0:16M
+	charged_about 100663
+}
+
 # Sets ERROR and COPIED.
 close_gate()
 {
@@ -248,6 +320,9 @@ prove "io.stat charges the cgroup of the caller" io_stat
 prove "wbps makes chunks of 2 MiB" throttled wbps 10000000000
 prove "rbps makes chunks of 2 MiB" throttled rbps 10000000000
 prove "a throttled copy survives a limit that closes" throttled_hard
+prove "a dry run is not throttled by wbps" throttled_dry_run wbps
+prove "a dry run is not throttled by rbps" throttled_dry_run rbps
+prove "iocost charges a copy for what is read and written" iocost cost_of_copies
 
 # -------------------------------------------------------------- priorities
 
