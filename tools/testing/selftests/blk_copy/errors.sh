@@ -8,6 +8,22 @@
 # The granule of a failure is the command for offload and the buffer of 512 KiB
 # for emulation.  Pieces behind a failed one may be written: they are in flight
 # at the same time.
+#
+# Where bytes_copied and what lies behind it are compared, for each error.  In
+# other files of this directory: those in brackets.  -: no such way.
+#
+#             offload, then emulation   offload only           emulation only
+#   EIO       bad_sector, removal       bad_sector, removal    bad_sector, dust, ...
+#   ETIMEDOUT timed_out                 timed_out              timed_out
+#   ENOSPC    nvme_status               nvme_status            nvme_status, no_space
+#   ENOLINK   nvme_status, -half_way    nvme_status, -half_way nvme_status
+#   EREMOTEIO, EBADE, ENODATA, EILSEQ: the same; ENODATA also medium_error
+#   EOPNOTSUPP nvme_status, -refusal    error_*, -refusal      nvme_status
+#   EINTR     killed                    killed                 killed
+#   EBUSY     -                         held_pages             -
+#   EAGAIN    -                         [race.sh]              -
+#   ENOMEM    [reserve.sh]              [reserve.sh]           [reserve.sh]
+#   EINVAL, EPERM, EBADF, ENOTBLK, EFAULT, ENOTTY: nothing is sent [uapi.sh]
 
 # shellcheck source=tools/testing/selftests/blk_copy/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -333,8 +349,31 @@ prove "ENOSPC from NVMe (Capacity Exceeded)" nvme_status 0x81 ENOSPC
 prove "EREMOTEIO from NVMe (LBA Out of Range)" nvme_status 0x80 EREMOTEIO
 prove "EBADE from NVMe (Reservation Conflict)" nvme_status 0x83 EBADE
 prove "ENODATA from NVMe (Unrecovered Read Error)" nvme_status 0x281 ENODATA
+prove "ENOLINK from NVMe (Host Path Error)" nvme_status 0x370 ENOLINK
 prove "EILSEQ from NVMe (End-to-end Guard Check Error)" nvme_status 0x282 EILSEQ
 prove "EOPNOTSUPP from NVMe (Invalid Command Opcode)" nvme_status 0x1 EOPNOTSUPP
+
+# Through a stack that copies step by step, so that nothing is on its way when the
+# third command fails; the device has executed it nevertheless.
+nvme_status_half_way()
+{
+	local status=$1 error=$2 sent=$3 dev=/dev/vm/big dm=/dev/mapper/steps
+
+	pattern fill "$dev" 2
+	make_dm steps "0 $(sectors "$dev") linear $dev 0"
+	queue "$dm" copy_max_bytes 65536
+	before "$dm" copies failed error_fallbacks emulated_bytes
+	inject "$status" 2 1
+	device_did "$dev" 3 3 want "$error 131072 131072" rawcopy -f n "$dm" 4M 12M:256K
+	pattern check "$dev" 2 @4M:2:~131072 12M:192K
+	inject "$status" 2 1
+	device_did "$dev" "$sent" "$sent" want "0 262144 $(((sent - 1) * 65536))" \
+		rawcopy "$dm" 4M 12M:256K
+	pattern check "$dev" 2 @4M:2 12M:256K
+	rose_by 2 1 2 $(((5 - sent) * 65536))
+}
+
+prove "EIO from NVMe, half way" nvme_status_half_way 0x6 EIO 4
 prove "EOPNOTSUPP for NVMe's Command Size Limit Exceeded" nvme_refusal 0x183
 prove "EOPNOTSUPP for NVMe's Invalid Format" nvme_refusal 0x10a
 prove "EOPNOTSUPP for NVMe's Incompatible Namespace" nvme_refusal 0x185
@@ -343,31 +382,93 @@ prove "EOPNOTSUPP for NVMe's Overlapping I/O Range" nvme_refusal 0x187
 prove "EOPNOTSUPP for NVMe's Namespace Not Reachable" nvme_refusal 0x188
 prove "EOPNOTSUPP for NVMe's Insufficient Resources" nvme_refusal 0x189
 
+# next_times_out SKIP: that, and none behind it
 next_times_out()
 {
+	echo $(($1 + 1)) >"$NULLB/d0/timeout_inject/space"
 	echo 1 >"$NULLB/d0/timeout_inject/times"
 }
 
-timed_out()
+make_timing_out()
 {
-	make_null d0 size=16 max_copy_bytes="$M"
+	make_null d0 size=16 "$@"
 	pattern fill /dev/d0 2
 	queue /dev/d0 io_timeout 500
 	echo 0 >"$NULLB/d0/timeout_inject/verbose"
 	echo 100 >"$NULLB/d0/timeout_inject/probability"
-	next_times_out
+}
+
+# In commands of 1 MiB, of which the third never ends; it has done nothing.
+timed_out()
+{
+	make_timing_out max_copy_bytes="$M"
 	before /dev/d0 failed error_fallbacks command_errors
-	want "ETIMEDOUT 0 0" rawcopy -f n /dev/d0 0 8M:1M
-	next_times_out
-	want "0 $M 0" rawcopy /dev/d0 1M 9M:1M
+	next_times_out 2
+	device_did /dev/d0 3 3 want "ETIMEDOUT $((2 * M)) $((2 * M))" rawcopy -f n /dev/d0 0 8M:4M
+	pattern check /dev/d0 2 @0:2 8M:2M @3M:2 11M:1M
+	next_times_out 2
+	device_did /dev/d0 3 3 want "0 $((4 * M)) $((3 * M))" rawcopy /dev/d0 4M 12M:4M
+	pattern check /dev/d0 2 @0:2 8M:2M @3M:2 11M:1M @4M:2 12M:4M
 	rose_by 1 2 2
-	queue /dev/d0 copy_max_bytes 0
-	next_times_out
-	want "ETIMEDOUT 0 0" rawcopy /dev/d0 2M 10M:512K
-	pattern check /dev/d0 2 @0:2:~0 8M:1M @1M:2 9M:1M
+}
+
+# A read; and the write of the only buffer
+timed_out_emulated()
+{
+	# A buffer is one request.
+	make_timing_out max_copy_bytes=0 max_sectors=2560
+	before /dev/d0 failed error_fallbacks
+	next_times_out 2
+	want "ETIMEDOUT $M 0" rawcopy /dev/d0 0 8M:4M
+	pattern check /dev/d0 2 "@0:2:~$M" 8M:4M
+	next_times_out 1
+	want "ETIMEDOUT 0 0" rawcopy /dev/d0 4M 12M:512K
+	pattern check /dev/d0 2 "@0:2:~$M" 8M:4M
+	rose_by 2 0
 }
 
 prove "ETIMEDOUT from a command that never ends" timed_out
+prove "ETIMEDOUT from a read or write that never ends" timed_out_emulated
+
+# ------------------------------------------- pages that cannot be dropped
+
+# The file system keeps the copy of its superblock at 72 MiB, and with that the page
+# of the cache: neither offload nor direct I/O may pass it.  The first 64 MiB are
+# another matter.
+held_pages()
+{
+	local before
+
+	make_null d0 size=176
+	mkfs.ext4 -q -F -b 1024 -O ^has_journal,sparse_super /dev/d0 98304
+	pattern fill -o 96M -l 80M /dev/d0 1
+	mkdir "$TMP/mnt"
+	defer rmdir "$TMP/mnt"
+	mount -t ext4 -o ro,sb=73729 /dev/d0 "$TMP/mnt"
+	defer umount "$TMP/mnt"
+	# Each CPU holds the buffers that it has looked up last: let go of these.
+	echo 1 >/proc/sys/vm/drop_caches
+	before=$(beyond)
+	before /dev/d0 emulated_bytes
+	device_did /dev/d0 0 0 want "EBUSY 0 0" rawcopy -f n /dev/d0 70M 96M:4M
+	device_did /dev/d0 4 4 want "EBUSY $((64 * M)) $((64 * M))" rawcopy -f n /dev/d0 0 96M:80M
+	is "$(beyond)" "$before" "what was not reached"
+	pattern check -l 64M /dev/d0 0 @0:1 96M:64M
+	rose_by 0
+	# With the page cache it goes.
+	device_did /dev/d0 4 4 want "0 $((80 * M)) $((64 * M))" rawcopy /dev/d0 0 96M:80M
+	rose_by $((16 * M))
+	sync
+	pattern check -l 80M /dev/d0 0 @0:1 96M:80M
+	pattern check -o 96M /dev/d0 1
+}
+
+beyond()
+{
+	dd if=/dev/d0 bs=1M skip=64 count=32 iflag=direct status=none | sha1sum
+}
+
+prove "EBUSY for a page that a mounted file system holds" held_pages
 
 # A sequential zone that is not written at its write pointer.
 wrong_place()
@@ -392,26 +493,256 @@ wrong_place()
 
 prove "EIO from a zone that is not at its write pointer" wrong_place
 
-# ----------------------------------------------- devices that go away
+# ------------------------------------------------------------- killed
+
+some_commands()
+{
+	[ "$(cat /sys/block/d0/null_blk/copy_commands)" -ge 3 ]
+}
+
+# killed READY ARGS...: when READY is true the copy is killed; its results are in
+# COPIED and OFFLOADED, for they are written back even then.
+killed()
+{
+	local ready=$1
+
+	shift
+	truncate -s 4096 "$TMP/arg"
+	rawcopy -a "$TMP/arg" "$@" >"$TMP/result" &
+	wait_for "$ready"
+	kill -KILL $!
+	wait $! || :
+	is "$(cat "$TMP/result")" "" "what it printed"
+	read -r COPIED OFFLOADED < <(od -An -tu8 -j32 -N16 "$TMP/arg")
+	echo "$COPIED copied, $OFFLOADED offloaded"
+	is "$(trace 'blk_copy_done: .* error -4$' | wc -l)" 1 "copies that were interrupted"
+	trace "blk_copy_done: .* done $COPIED offloaded $OFFLOADED " | grep -q .
+}
+
+# Two chunks of 16 MiB, each step by step; every step takes 50 ms.
+killed_offload()
+{
+	make_null d0 size=80 irqmode=2 completion_nsec=50000000
+	pattern fill -o 40M -l 32M /dev/d0 2
+	make_dm steps "0 163840 linear /dev/d0 0"
+	queue /dev/mapper/steps copy_max_bytes "$M"
+	start_trace blk_copy:blk_copy_done
+	before /dev/mapper/steps copies failed
+	counting /dev/d0 killed some_commands "$@" /dev/mapper/steps 2M 40M:32M
+	rose_by 1 1
+	is "$OFFLOADED" "$COPIED"
+	is $((COPIED % M)) 0
+	[ "$COPIED" -ge "$M" ]
+	# What the first chunk did counts, what the second one did is done too; of
+	# either, nothing was sent after the step that the signal met.
+	[ "$DID_COMMANDS" -ge $((COPIED / M)) ]
+	[ "$DID_COMMANDS" -le $((2 * COPIED / M + 2)) ]
+	[ "$DID_COMMANDS" -lt 32 ]
+	pattern check -l 40M /dev/d0 0 "@2M:2:~$COPIED" 40M:32M
+	pattern check -o 40M -l 32M /dev/d0 2
+}
+
+some_written()
+{
+	[ "$(sectors_written /dev/d0)" -gt "$WRITTEN" ]
+}
+
+killed_emulation()
+{
+	make_null d0 size=80 max_copy_bytes=0 irqmode=2 completion_nsec=50000000
+	pattern fill -o 40M -l 32M /dev/d0 2
+	start_trace blk_copy:blk_copy_done
+	WRITTEN=$(sectors_written /dev/d0)
+	killed some_written /dev/d0 2M 40M:32M
+	is "$OFFLOADED" 0
+	is $((COPIED % HALF)) 0
+	[ "$COPIED" -lt $((32 * M)) ]
+	pattern check -l 40M /dev/d0 0 "@2M:2:~$COPIED" 40M:32M
+	pattern check -o 40M -l 32M /dev/d0 2
+}
+
+prove "EINTR: killed between two commands" killed_offload
+prove "EINTR: killed between two commands, emulation forbidden" killed_offload -f n
+prove "EINTR: killed while it is emulated" killed_emulation
+
+# ------------------------------------- nothing is held after a failure
 
 # paused_copy MILLISECONDS ARGS...: in the background, until it is between COPY_IN and OUT.
 paused_copy()
 {
-	local pauses
-
-	pauses=$(debug_counter pauses)
-	echo "$1" >"$DEBUG/pause_ms"
+	echo 1 >"$DEBUG/counters"
+	pause_ms "$1"
 	shift
-	defer eval "echo 0 >$DEBUG/pause_ms"
 	rawcopy "$@" >"$TMP/result" &
-	wait_for more_pauses "$pauses"
-	echo 0 >"$DEBUG/pause_ms"
+	COPY=$!
+	wait_for paused
+	pause_ms 0
 }
 
-more_pauses()
+# A suspend waits for the commands that rely on the table: it must end.
+suspends()
 {
-	[ "$(debug_counter pauses)" -gt "$1" ]
+	local dm
+
+	for dm; do
+		rm -f "$TMP/suspended"
+		(dmsetup suspend "$dm" && touch "$TMP/suspended") &
+		wait_for test -e "$TMP/suspended"
+		dmsetup resume "$dm"
+	done
 }
+
+# fail_copy FORBIDDEN ALLOWED COMMAND...: a copy from src to dst prints FORBIDDEN
+# or ALLOWED, whichever way it is asked for by FLAG.
+fail_copy()
+{
+	if [ "$FLAG" = n ]; then
+		is "$("${@:3}" || :)" "$1"
+	else
+		is "$("${@:3}" || :)" "$2"
+	fi
+}
+
+copy_src_dst()
+{
+	rawcopy -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+}
+
+# pins LEAF KIND...: copies fail in this way; then no table is held by anybody.
+pins()
+{
+	local leaf=$1
+
+	shift
+	if [ "$leaf" = /dev/d0 ]; then
+		make_null d0 size=16
+	fi
+	pattern fill "$leaf" 2
+	make_dm src "0 16384 linear $leaf 0"
+	make_dm dst "0 16384 linear $leaf 16384"
+	for FLAG in n 0; do
+		"$@"
+		suspends src dst
+		device_did "$leaf" 1 1 want "0 $M $M" rawcopy -f n -s /dev/mapper/src /dev/mapper/dst 4M 4M:1M
+	done
+	pattern check "$leaf" 2 @8M:2:~0 0:1M @12M:2 4M:1M
+}
+
+by_bad_sector()
+{
+	bad_sector + "$1"
+	fail_copy "EIO 0 0" "EIO 0 0" copy_src_dst
+	bad_sector - "$1"
+}
+
+by_time_out()
+{
+	queue /dev/d0 io_timeout 500
+	echo 0 >"$NULLB/d0/timeout_inject/verbose"
+	echo 100 >"$NULLB/d0/timeout_inject/probability"
+	next_times_out 0
+	fail_copy "ETIMEDOUT 0 0" "0 $M 0" copy_src_dst
+}
+
+# Put back, by the driver and by the block layer, before it begins
+by_requeue()
+{
+	local dir=$NULLB/d0/requeue_inject
+
+	echo 0 >"$dir/verbose"
+	echo 100 >"$dir/probability"
+	echo 5 >"$dir/times"
+	fail_copy "0 $M $M" "0 $M $M" copy_src_dst
+	is "$(cat "$dir/times")" 0 "requeues left"
+}
+
+# by_lost_bio SPACE: the first bio to the leaf is lost that is not smaller; the
+# COPY_IN, or with as much room as that takes, the COPY_OUT
+by_lost_bio()
+{
+	local dir=/sys/kernel/debug/fail_make_request
+
+	echo N >"$dir/task-filter"
+	echo 1 >"$dir/interval"
+	echo 0 >"$dir/verbose"
+	echo "$1" >"$dir/space"
+	echo 1 >"$dir/times"
+	defer eval "echo 0 >$dir/probability"
+	echo 100 >"$dir/probability"
+	echo 1 >/sys/block/d0/make-it-fail
+	fail_copy "EIO 0 0" "0 $M 0" copy_src_dst
+	echo 0 >/sys/block/d0/make-it-fail
+	is "$(cat "$dir/times")" 0 "faults left"
+}
+
+# The leaf takes no more copies when the COPY_OUT comes.
+by_closed_gate()
+{
+	paused_copy 2500 -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+	queue /dev/d0 copy_max_bytes 0
+	wait "$COPY" || :
+	fail_copy "EOPNOTSUPP 0 0" "0 $M 0" cat "$TMP/result"
+	queue /dev/d0 copy_max_bytes $((16 * M))
+}
+
+by_stale_token()
+{
+	local stale
+
+	stale=$(copy_stat /dev/mapper/dst stale)
+	paused_copy 2500 -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+	suspends "$1"
+	wait "$COPY"
+	is $(($(copy_stat /dev/mapper/dst stale) - stale)) 1 "stale tokens"
+	fail_copy "0 $M $M" "0 $M $M" cat "$TMP/result"
+}
+
+# A COPY_OUT does not rely on the destination's table once it is mapped; one that
+# waits in front of it does not either.
+by_suspended_destination()
+{
+	paused_copy 2500 -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+	suspends dst
+	wait "$COPY"
+	fail_copy "0 $M $M" "0 $M $M" cat "$TMP/result"
+}
+
+by_nvme_status()
+{
+	inject "$1" 0 1
+	fail_copy "$2 0 0" "0 $M 0" copy_src_dst
+}
+
+prove "no pin is left by a bad sector of the destination" pins /dev/d0 by_bad_sector 16389
+prove "no pin is left by a bad sector of the source" pins /dev/d0 by_bad_sector 5
+prove "no pin is left by a time-out" pins /dev/d0 by_time_out
+prove "no pin is left by a command that is put back" pins /dev/d0 by_requeue
+prove "no pin is left by a lost COPY_IN" pins /dev/d0 by_lost_bio 0
+prove "no pin is left by a lost COPY_OUT" pins /dev/d0 by_lost_bio $((M + 1))
+prove "no pin is left by a leaf that refuses" pins /dev/d0 by_closed_gate
+prove "no pin is left by a stale token, source" pins /dev/d0 by_stale_token src
+prove "no pin is left by a suspend of the destination" pins /dev/d0 by_suspended_destination
+prove "no pin is left by an error of NVMe" pins /dev/vm/big by_nvme_status 0x6 EIO
+prove "no pin is left by a path error of NVMe" pins /dev/vm/big by_nvme_status 0x370 ENOLINK
+prove "no pin is left by a refusal of NVMe" pins /dev/vm/big by_nvme_status 0x183 EOPNOTSUPP
+
+# The disk goes below its tables.
+pins_of_removed()
+{
+	make_null d0 size=16
+	make_dm src "0 16384 linear /dev/d0 0"
+	make_dm dst "0 16384 linear /dev/d0 16384"
+	paused_copy 2500 "$@" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+	drop_null d0
+	wait $! || :
+	is "$(cat "$TMP/result")" "EIO 0 0"
+	suspends src dst
+}
+
+prove "no pin is left by a disk that went away" pins_of_removed
+prove "no pin is left by a disk that went away, emulation forbidden" pins_of_removed -f n
+
+# ----------------------------------------------- devices that go away
 
 null_gone_paused()
 {
@@ -433,11 +764,6 @@ nvme_gone_paused()
 	wait_for test ! -e "$dev"
 	wait $! || :
 	is "$(cat "$TMP/result")" "EIO 0 0"
-}
-
-some_commands()
-{
-	[ "$(cat /sys/block/d0/null_blk/copy_commands)" -ge 3 ]
 }
 
 null_gone_offload()
@@ -512,7 +838,7 @@ prove "the source goes away while it is emulated" null_source_gone
 prove "an NVMe namespace goes away before its command" nvme_gone_paused
 pattern fill /dev/vm/sda 1
 SDA_READS=$(awk '{ print $1 }' "/sys/block/$(disk_of /dev/vm/sda)/stat")
-qmp block_set_io_throttle device=sda bps=4194304 bps_rd=0 bps_wr=0 iops=0 iops_rd=0 iops_wr=0 >/dev/null
+slow_disk sda 4194304
 prove "a SCSI disk goes away while it is emulated" scsi_gone
 
 finish
