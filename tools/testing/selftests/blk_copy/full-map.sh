@@ -32,6 +32,7 @@ copies()
 	device_did /dev/nb0 128 128 want "0 16777216 4194304" timeout -s KILL $((30 * ${SLOWER:-1})) \
 		rawcopy -s /dev/nb0 /dev/mapper/d 0 32M:16M
 	pattern check /dev/mapper/d 2 @0:1 32M:16M
+	pattern check -o 16M /dev/nb0 1
 }
 
 prove "a full map, then a long hole: all is emulated, and it ends" copies first

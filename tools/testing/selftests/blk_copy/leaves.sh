@@ -28,6 +28,40 @@ plan()
 	echo "$commands $ranges"
 }
 
+# device_bytes DEVICE: what the device itself says, bytes that it has copied (null_blk)
+# or bytes that were read and written by the host (QEMU)
+device_bytes()
+{
+	case $1 in
+	/dev/vm/*)
+		echo "$(blockstats "${1#/dev/vm/}" rd_bytes)" \
+			"$(blockstats "${1#/dev/vm/}" wr_bytes)"
+		;;
+	*)
+		cat "/sys/block/$(disk_of "$1")/null_blk/copy_bytes"
+		;;
+	esac
+}
+
+# device_moved BEFORE: since then, all of TOTAL, by the host if LIMITS are empty
+device_moved()
+{
+	local old new i have=() want="0 0"
+
+	read -ra old <<<"$1"
+	read -ra new <<<"$(device_bytes "$DEV")"
+	for i in "${!old[@]}"; do
+		have+=($((new[i] - old[i])))
+	done
+	case $DEV,$LIMITS in
+	/dev/vm/*,) want="$TOTAL $TOTAL" ;;
+	/dev/vm/*) ;;
+	*,) want=0 ;;
+	*) want=$TOTAL ;;
+	esac
+	is "${have[*]}" "$want" "bytes that the device counted"
+}
+
 # One copy inside DEV, from the lower half, where nothing is written, to PLACE,
 # which moves on.  COMMANDS, RANGES: what the device must count; 0 0 = emulated.
 copy_on()
@@ -42,6 +76,7 @@ copy_on()
 		counting "$DEV" want "0 $len $len" rawcopy -f "$flags" "$DEV" "$PLACE" "$@"
 	fi
 	did "$commands" "$ranges"
+	TOTAL=$((TOTAL + len))
 	OVERLAYS+=("@$PLACE:1" "$@")
 	PLACE=$((PLACE + len + 5 * LBS))
 }
@@ -73,7 +108,7 @@ gather_on()
 # that the gathers take.
 leaf()
 {
-	local k
+	local k before
 
 	DEV=$1
 	LIMITS=$2
@@ -81,7 +116,9 @@ leaf()
 	LBS=$(blockdev --getss "$DEV")
 	SIZE=$(blockdev --getsize64 "$DEV")
 	OVERLAYS=()
+	TOTAL=0
 	pattern fill "$DEV" 1
+	before=$(device_bytes "$DEV")
 	PLACE=$((SIZE / 2 - SIZE / 2 % M + LBS))
 	plain_on "$LBS" 0
 	plain_on $((3 * LBS)) $((7 * LBS))
@@ -99,6 +136,7 @@ leaf()
 	# The last block of the device
 	PLACE=$((SIZE - LBS))
 	plain_on "$LBS" $((5 * LBS))
+	device_moved "$before"
 	pattern check "$DEV" 1 "${OVERLAYS[@]}"
 }
 
@@ -186,13 +224,18 @@ across_null()
 # Sectors of 512 bytes, gathered to sectors of 4096: only the sum is aligned.
 small_to_large()
 {
+	local before
+
 	pattern fill /dev/vm/big2 1
 	pattern fill /dev/vm/4k 2
+	before="$(device_copies /dev/vm/big2) $(device_copies /dev/vm/4k)"
 	want "0 409600 0" rawcopy -s /dev/vm/big2 /dev/vm/4k 4K 3s:1s*800+2s
 	want "0 $((M + 4096)) 0" rawcopy -s /dev/vm/big2 /dev/vm/4k 1M "7s:$((M + 4096))"
 	want "EINVAL 0 0" rawcopy -s /dev/vm/big2 /dev/vm/4k 4M 3s:1s*799+2s
 	want "EINVAL 0 0" rawcopy -s /dev/vm/4k /dev/vm/big2 4M 1s:8s
 	want "0 4096 0" rawcopy -s /dev/vm/4k /dev/vm/big2 "$((M + 512))" 32M:4K
+	is "$(device_copies /dev/vm/big2) $(device_copies /dev/vm/4k)" "$before" \
+		"commands of the devices"
 	pattern check /dev/vm/4k 2 @4K:1 3s:1s*800+2s @1M:1 "7s:$((M + 4096))"
 	pattern check /dev/vm/big2 1 "@$((M + 512)):2" 32M:4K
 }
@@ -207,7 +250,5 @@ prove "NVMe with 4096-byte sectors to 512-byte sectors" across /dev/vm/4k /dev/v
 prove "null_blk to null_blk" across_null /dev/d0 /dev/d1
 prove "null_blk to NVMe" across_null /dev/d0 /dev/vm/big2
 prove "512-byte sectors to 4096-byte sectors" small_to_large
-
-# ------------------------------------------------------------ device mapper
 
 finish
