@@ -122,7 +122,7 @@ static void run_one(struct contender *c, unsigned int round, bool check,
 
 	if (asprintf(&out, "%s/%s.%u", out_dir, c->name, round) < 0)
 		die("no memory");
-	check = check && c->len;
+	check = check && c->len && c->path != PATH_DRY;
 	if (check)
 		data_wipe(c);
 	set_knob(c, false);

@@ -35,6 +35,7 @@ enum kind {
 enum path {
 	PATH_OFFLOAD,	/* all of it must be offloaded */
 	PATH_EMULATE,	/* none of it may be */
+	PATH_DRY,	/* nothing is moved, the sources are looked up */
 };
 
 /**

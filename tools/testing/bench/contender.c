@@ -79,6 +79,12 @@ static void read_knob(struct contender *c)
 
 /* ---------------------------------------------------------- one system call */
 
+static const __u32 path_flags[] = {
+	[PATH_OFFLOAD]	= BLKCOPY_NO_EMULATION,
+	[PATH_EMULATE]	= 0,
+	[PATH_DRY]	= BLKCOPY_NO_EMULATION | BLKCOPY_DRY_RUN,
+};
+
 static void call_ioctl(struct contender *c, __u64 pos)
 {
 	unsigned int i, nr = c->call / c->range;
@@ -88,8 +94,7 @@ static void call_ioctl(struct contender *c, __u64 pos)
 		.nr_ranges	= nr,
 		.src_fd		= c->src_fd,
 		.dst_offset	= c->doff + pos,
-		.flags		= c->path == PATH_OFFLOAD ?
-				  BLKCOPY_NO_EMULATION : 0,
+		.flags		= path_flags[c->path],
 	};
 
 	for (i = 0; i < nr; i++) {
@@ -98,10 +103,10 @@ static void call_ioctl(struct contender *c, __u64 pos)
 	}
 	if (ioctl(c->dst_fd, BLKCOPY, &arg))
 		die("%s: BLKCOPY: %s", c->name, strerror(errno));
-	if (arg.bytes_copied != c->call)
+	if (arg.bytes_copied != (c->path == PATH_DRY ? 0 : c->call))
 		die("%s: %llu of %llu bytes copied", c->name,
 		    arg.bytes_copied, c->call);
-	if (arg.bytes_offloaded != (c->path == PATH_OFFLOAD ? c->call : 0))
+	if (arg.bytes_offloaded != (c->path == PATH_EMULATE ? 0 : c->call))
 		die("%s: %llu of %llu bytes offloaded", c->name,
 		    arg.bytes_offloaded, c->call);
 }
@@ -227,6 +232,21 @@ static enum kind parse_kind(const char *word)
 	die("no kind of contender: %s", word);
 }
 
+static enum path parse_path(const char *word)
+{
+	static const char *const words[] = {
+		[PATH_OFFLOAD]	= "offload",
+		[PATH_EMULATE]	= "emulate",
+		[PATH_DRY]	= "dry",
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strcmp(word, words[i]))
+			return i;
+	die("no path: %s", word);
+}
+
 static char **split_words(char *text)
 {
 	char **words = calloc(MAX_WORDS + 1, sizeof(*words));
@@ -259,7 +279,7 @@ static void parse_key(struct contender *c, const char *key, char *value)
 	else if (!strcmp(key, "cmd"))
 		c->cmd = split_words(value);
 	else if (!strcmp(key, "path"))
-		c->path = strcmp(value, "emulate") ? PATH_OFFLOAD : PATH_EMULATE;
+		c->path = parse_path(value);
 	else if (!strcmp(key, "soff"))
 		c->soff = parse_size(value);
 	else if (!strcmp(key, "doff"))
