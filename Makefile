@@ -9,6 +9,8 @@ export KERNEL FLAVOUR
 # Settings of make vm; see tools/testing/qemu/vm --help.
 export RUN ARGS SHARE MEM CPUS DEVICES APPEND TIMEOUT LOG UDEV LEAKS ENV QEMU_ARGS ACCEL
 export SUITES V
+# One that is not there makes each shell complain.
+export LC_ALL := C.UTF-8
 # Names that a CI may use for something else, and scripts/kernel for what it does.
 unexport OUT SRC COPY TARGETS MAKE_ARGS TAG EXTRA_CONFIG
 
