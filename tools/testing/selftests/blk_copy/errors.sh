@@ -374,6 +374,8 @@ nvme_status_half_way()
 }
 
 prove "EIO from NVMe, half way" nvme_status_half_way 0x6 EIO 4
+# Where there is no way to the device, no more is sent that way.
+prove "ENOLINK from NVMe, half way" nvme_status_half_way 0x370 ENOLINK 3
 prove "EOPNOTSUPP for NVMe's Command Size Limit Exceeded" nvme_refusal 0x183
 prove "EOPNOTSUPP for NVMe's Invalid Format" nvme_refusal 0x10a
 prove "EOPNOTSUPP for NVMe's Incompatible Namespace" nvme_refusal 0x185
@@ -429,6 +431,52 @@ timed_out_emulated()
 
 prove "ETIMEDOUT from a command that never ends" timed_out
 prove "ETIMEDOUT from a read or write that never ends" timed_out_emulated
+
+# -------------------------------------- devices that fail all the time
+
+# Steps of 64 KiB, one after the other.  All of them would fail if they were sent.
+three_errors()
+{
+	local dev=/dev/vm/big dm=/dev/mapper/steps dir error copied offloaded
+
+	dir=/sys/kernel/debug/$(leaf_of "$dev")/fault_inject
+	pattern fill "$dev" 2
+	make_dm steps "0 $(sectors "$dev") linear $dev 0"
+	queue "$dm" copy_max_bytes 65536
+	before "$dm" failed error_fallbacks emulated_bytes
+	# Every second command: the copy, not the read, the write, not the same
+	# write again.  The first one may be spared.
+	inject 0x6 0 1
+	echo 2 >"$dir/interval"
+	echo 6 >"$dir/times"
+	defer eval "echo 1 >$dir/interval; echo 0 >$dir/times"
+	counting "$dev" rawcopy "$dm" 0 8M:1M >"$TMP/result"
+	cat "$TMP/result"
+	read -r error copied offloaded <"$TMP/result"
+	is "$error $copied" "0 $M"
+	[ "$offloaded" -le 65536 ]
+	did $((3 + offloaded / 65536)) $((3 + offloaded / 65536))
+	rose_by 0 3 $((M - offloaded))
+	is "$(cat "$dir/times")" 0 "faults left"
+	pattern check "$dev" 2 @0:2 8M:1M
+	# The next call tries again.
+	device_did "$dev" 16 16 want "0 $M $M" rawcopy -f n "$dm" 2M 8M:1M
+	pattern check "$dev" 2 @0:2 8M:1M @2M:2 8M:1M
+}
+
+one_time_out()
+{
+	make_timing_out
+	make_dm steps "0 32768 linear /dev/d0 0"
+	queue /dev/mapper/steps copy_max_bytes 65536
+	next_times_out 2
+	device_did /dev/d0 2 2 want "0 $M 131072" rawcopy /dev/mapper/steps 0 8M:1M
+	device_did /dev/d0 16 16 want "0 $M $M" rawcopy /dev/mapper/steps 2M 8M:1M
+	pattern check /dev/d0 2 @0:2 8M:1M @2M:2 8M:1M
+}
+
+prove "after three errors of the device, the rest of a call is emulated" three_errors
+prove "after one time-out, the rest of a call is emulated" one_time_out
 
 # ------------------------------------------- pages that cannot be dropped
 
