@@ -288,6 +288,18 @@ cost_of_copies()
 	charged_about 100663
 }
 
+# A copy behind them shows that everything up to it has been counted.
+cost_of_dry_runs()
+{
+	local i
+
+	for i in 1 2 3 4; do
+		device_did "$D0" 0 0 want "0 0 $((16 * M))" in_cgroup rawcopy -f nd "$D0" 32M 0:16M
+	done
+	device_did "$D0" 1 1 want "0 $((16 * M)) $((16 * M))" in_cgroup rawcopy -f n "$D0" 32M 0:16M
+	charged_about 33554
+}
+
 # Sets ERROR and COPIED.
 close_gate()
 {
@@ -323,6 +335,7 @@ prove "a throttled copy survives a limit that closes" throttled_hard
 prove "a dry run is not throttled by wbps" throttled_dry_run wbps
 prove "a dry run is not throttled by rbps" throttled_dry_run rbps
 prove "iocost charges a copy for what is read and written" iocost cost_of_copies
+prove "iocost charges nothing for a dry run" iocost cost_of_dry_runs
 
 # -------------------------------------------------------------- priorities
 
