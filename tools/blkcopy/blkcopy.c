@@ -53,8 +53,7 @@ static const char usage_text[] =
 " -n, --dry-run            copy nothing, tell how much the devices would do\n"
 " -E, --no-emulation       fail where the devices cannot do it themselves\n"
 " -c, --verify             read both sides back and compare them\n"
-" -f, --force              overwrite what is on the destination; given twice,\n"
-"                            also if it is mounted or otherwise in use\n"
+" -f, --force              disable all checks of what is on the destination\n"
 " -p, --step <num>         bytes of one call (default: 64M)\n"
 " -i, --info               show limits and counters of devices\n"
 " -b, --bytes              print sizes of --info in bytes\n"
@@ -152,7 +151,7 @@ static int set_option(struct options *opt, int c)
 		opt->verify = true;
 		break;
 	case 'f':
-		opt->force++;
+		opt->force = true;
 		break;
 	case 'p':
 		return set_step(opt, optarg);
@@ -252,7 +251,7 @@ static int parse_options(struct options *opt, int argc, char **argv)
 static int open_devices(struct job *job, const struct dev_arg *src,
 			const struct dev_arg *dst)
 {
-	bool claim = job->opt->force < 2 && !job->opt->dry_run;
+	bool claim = !job->opt->force && !job->opt->dry_run;
 	__u64 lbs;
 
 	job->same = dev_names_same(src->path, dst->path);

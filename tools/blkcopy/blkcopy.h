@@ -72,7 +72,7 @@ enum progress_when {
 struct options {
 	bool			bytes;
 	bool			dry_run;
-	unsigned int		force;	/* how often it was given */
+	bool			force;
 	bool			info;
 	bool			json;
 	bool			no_emulation;

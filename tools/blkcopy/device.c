@@ -128,10 +128,10 @@ static int complain_busy(const char *path, dev_t rdev)
 	find_mount(rdev, where, sizeof(where));
 	if (*where)
 		return complain(EXIT_FAILURE,
-				"%s: is mounted on %s; only --force given twice overwrites it",
+				"%s: is mounted on %s; --force overwrites it",
 				path, where);
 	return complain(EXIT_FAILURE,
-			"%s: is in use (a mounted partition, swap, dm, md or another program); only --force given twice overwrites it",
+			"%s: is in use (a mounted partition, swap, dm, md or another program); --force overwrites it",
 			path);
 }
 
