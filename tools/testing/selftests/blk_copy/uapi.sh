@@ -469,11 +469,9 @@ right_mode()
 
 read_only()
 {
-	local wrote centisecs=/proc/sys/vm/dirty_writeback_centisecs
+	local wrote
 
-	# Nothing may be written behind our back, however long this takes.
-	defer eval "echo $(cat "$centisecs") >$centisecs"
-	echo 0 >"$centisecs"
+	no_flusher
 	make_null d0 size=16
 	make_null d1 size=16
 	pattern fill /dev/d0 2
