@@ -470,7 +470,7 @@ prove "two paths: counted by the path and by the node" two_paths
 prove "a path is lost under copies" lost_path
 prove "formatted between COPY_IN and COPY_OUT, whole blocks" formatted_aligned
 prove "formatted between COPY_IN and COPY_OUT, part of a block" formatted_misaligned \
-	"EIO 0 0" "$OTHER" 32M 3s:1s
+	"EINVAL 0 0" "$OTHER" 32M 3s:1s
 prove "formatted between COPY_IN and COPY_OUT, parts of blocks of the source" \
 	formatted_misaligned "EOPNOTSUPP 0 0" -f n "$OTHER" 32M 3s:8s
 prove "formatted by way of the other path" formatted_by_other_path
