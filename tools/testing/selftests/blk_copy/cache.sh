@@ -360,15 +360,14 @@ in_pause()
 	local flags=$1
 
 	shift
-	pause_ms 4000
-	echo 1 >"$DEBUG/counters"
+	hold_copies
 	# shellcheck disable=SC2086
 	rawcopy $flags -s "$FROM" "$DST" "$AT" "10M:$LEN" >"$TMP/out" &
 	wait_for paused
 	"$@"
 	is "$(debug_counter outs_inflight_max)" 0 "COPY_OUTs before the pages were used"
+	let_go
 	wait $! || :
-	pause_ms 0
 }
 
 # A file system is mounted while the device copies.  To make one that takes no

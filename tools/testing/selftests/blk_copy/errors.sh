@@ -615,16 +615,13 @@ prove "EINTR: killed while it is emulated" killed_emulation
 
 # ------------------------------------- nothing is held after a failure
 
-# paused_copy MILLISECONDS ARGS...: in the background, until it is between COPY_IN and OUT.
+# paused_copy ARGS...: in the background, between COPY_IN and OUT until let_go.
 paused_copy()
 {
-	echo 1 >"$DEBUG/counters"
-	pause_ms "$1"
-	shift
+	hold_copies
 	rawcopy "$@" >"$TMP/result" &
 	COPY=$!
 	wait_for paused
-	pause_ms 0
 }
 
 # A suspend waits for the commands that rely on the table: it must end.
@@ -726,8 +723,9 @@ by_lost_bio()
 # The leaf takes no more copies when the COPY_OUT comes.
 by_closed_gate()
 {
-	paused_copy 2500 -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+	paused_copy -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
 	queue /dev/d0 copy_max_bytes 0
+	let_go
 	wait "$COPY" || :
 	fail_copy "EOPNOTSUPP 0 0" "0 $M 0" cat "$TMP/result"
 	queue /dev/d0 copy_max_bytes $((16 * M))
@@ -738,8 +736,9 @@ by_stale_token()
 	local stale
 
 	stale=$(copy_stat /dev/mapper/dst stale)
-	paused_copy 2500 -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+	paused_copy -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
 	suspends "$1"
+	let_go
 	wait "$COPY"
 	is $(($(copy_stat /dev/mapper/dst stale) - stale)) 1 "stale tokens"
 	fail_copy "0 $M $M" "0 $M $M" cat "$TMP/result"
@@ -749,8 +748,9 @@ by_stale_token()
 # waits in front of it does not either.
 by_suspended_destination()
 {
-	paused_copy 2500 -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+	paused_copy -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
 	suspends dst
+	let_go
 	wait "$COPY"
 	fail_copy "0 $M $M" "0 $M $M" cat "$TMP/result"
 }
@@ -780,9 +780,10 @@ pins_of_removed()
 	make_null d0 size=16
 	make_dm src "0 16384 linear /dev/d0 0"
 	make_dm dst "0 16384 linear /dev/d0 16384"
-	paused_copy 2500 "$@" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+	paused_copy "$@" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
 	drop_null d0
-	wait $! || :
+	let_go
+	wait "$COPY" || :
 	is "$(cat "$TMP/result")" "EIO 0 0"
 	suspends src dst
 }
@@ -795,9 +796,10 @@ prove "no pin is left by a disk that went away, emulation forbidden" pins_of_rem
 null_gone_paused()
 {
 	make_null d0 size=16
-	paused_copy 3000 "$@" /dev/d0 0 8M:4M
+	paused_copy "$@" /dev/d0 0 8M:4M
 	drop_null d0
-	wait $! || :
+	let_go
+	wait "$COPY" || :
 	is "$(cat "$TMP/result")" "EIO 0 0"
 }
 
@@ -807,10 +809,11 @@ nvme_gone_paused()
 
 	dev=$(realpath /dev/vm/big2)
 	ctrl=${dev%n*}
-	paused_copy 6000 "$@" /dev/vm/big2 0 8M:4M
+	paused_copy "$@" /dev/vm/big2 0 8M:4M
 	nvme detach-ns "$ctrl" --namespace-id=6 --controllers="$(cat "/sys/class/nvme/${ctrl##*/}/cntlid")"
 	wait_for test ! -e "$dev"
-	wait $! || :
+	let_go
+	wait "$COPY" || :
 	is "$(cat "$TMP/result")" "EIO 0 0"
 }
 
