@@ -204,7 +204,7 @@ struct seen {
 
 static struct rng rng;
 static u64 seed;
-static u64 nr_copies = 1500;
+static u64 nr_copies = 1200;
 /* Of what the first copies are, not of what came of them */
 static u64 digest;
 /* After the last copy, see that one wrong byte is noticed on each disk */

@@ -34,7 +34,7 @@ run_model()
 random_copies()
 {
 	make_nulls
-	run_model "$TMP/model" -n "${N:-1500}" ${SEED:+-s "$SEED"} ${WHOLE:+-w "$WHOLE"} \
+	run_model "$TMP/model" -n "${N:-1200}" ${SEED:+-s "$SEED"} ${WHOLE:+-w "$WHOLE"} \
 		${VERBOSE:+-v}
 }
 
