@@ -215,6 +215,17 @@ void contender_run(struct contender *c, const char *out)
 
 /* ------------------------------------------------------------------ parsing */
 
+/* find_word: which of these a word is, @nr if none */
+static unsigned int find_word(const char *word, const char *const *words,
+			      unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr && strcmp(word, words[i]); i++)
+		;
+	return i;
+}
+
 static enum kind parse_kind(const char *word)
 {
 	static const char *const words[] = {
@@ -224,11 +235,11 @@ static enum kind parse_kind(const char *word)
 		[KIND_EXEC]	= "exec",
 		[KIND_IDLE]	= "idle",
 	};
-	unsigned int i;
+	const unsigned int nr = sizeof(words) / sizeof(*words);
+	unsigned int i = find_word(word, words, nr);
 
-	for (i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (!strcmp(word, words[i]))
-			return i;
+	if (i < nr)
+		return i;
 	die("no kind of contender: %s", word);
 }
 
@@ -239,11 +250,11 @@ static enum path parse_path(const char *word)
 		[PATH_EMULATE]	= "emulate",
 		[PATH_DRY]	= "dry",
 	};
-	unsigned int i;
+	const unsigned int nr = sizeof(words) / sizeof(*words);
+	unsigned int i = find_word(word, words, nr);
 
-	for (i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (!strcmp(word, words[i]))
-			return i;
+	if (i < nr)
+		return i;
 	die("no path: %s", word);
 }
 
