@@ -485,9 +485,9 @@ slow_disk()
 		iops=0 iops_rd=0 iops_wr=0 >/dev/null
 }
 
-# no_flusher: nothing is written behind our back for an hour.  (With 0, which is for never, the
-# first dirty page of a disk wakes the flusher at once, and it may find that one to
-# be more than the new disk's share of all dirty pages.)
+# no_flusher: nothing is written behind our back for an hour.  (With 0, which is for
+# never, the first dirty page of a disk wakes the flusher at once, and it may find that
+# one to be more than the new disk's share of all dirty pages.)
 no_flusher()
 {
 	local centisecs=/proc/sys/vm/dirty_writeback_centisecs
