@@ -387,10 +387,17 @@ static bool nvme_copy_not_executed(struct request *req)
 		 nvme_is_ana_error(nvme_req(req)->status));
 }
 
-/* Statuses by which a device that works says that it does not copy this */
+/*
+ * Statuses by which a device that works says that it does not copy this; the
+ * first four are those that mean "not supported" for every command.
+ */
 static bool nvme_copy_refused(u16 status)
 {
 	switch (status & NVME_SCT_SC_MASK) {
+	case NVME_SC_INVALID_OPCODE:
+	case NVME_SC_INVALID_FIELD:
+	case NVME_SC_INVALID_NS:
+	case NVME_SC_BAD_ATTRIBUTES:
 	case NVME_SC_INVALID_FORMAT:
 	case NVME_SC_CMD_SIZE_LIM_EXCEEDED:
 	case NVME_SC_COPY_INCOMPATIBLE_NS:
@@ -474,7 +481,7 @@ void nvme_init_copy_debug(void)
 {
 	struct dentry *dir = debugfs_lookup("blk_copy", NULL);
 
-	if (!dir)
+	if (IS_ERR_OR_NULL(dir))
 		return;
 	debugfs_create_atomic_t("nvme_reserve_used", 0600, dir,
 				&nvme_copy_reserve_used);
@@ -488,7 +495,7 @@ void nvme_exit_copy_debug(void)
 {
 	struct dentry *dir = debugfs_lookup("blk_copy", NULL);
 
-	if (!dir)
+	if (IS_ERR_OR_NULL(dir))
 		return;
 	debugfs_lookup_and_remove("nvme_reserve_used", dir);
 	dput(dir);
