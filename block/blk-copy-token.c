@@ -8,8 +8,9 @@
  * map of what is done.
  *
  * Filling takes the lock, because COPY_INs of one token run in parallel.
- * Looking up does not: COPY_OUT is sent after the last COPY_IN has ended, and
- * the entries do not change until the token is initialised again.
+ * Looking up does not: COPY_OUT is sent after the last COPY_IN has ended and the
+ * entries are prepared, and they do not change until the token is initialised
+ * again.
  */
 #include <linux/export.h>
 #include <linux/slab.h>
@@ -199,8 +200,9 @@ EXPORT_SYMBOL_GPL(blk_copy_pin_put);
  * @task_state:	how to wait: TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE, ...
  *
  * Every token filled before is stale from now on, in any case.  Waits for the
- * commands that already rely on it, which takes at most their timeout: a command
- * is only counted after it was started, so none of them waits for the caller.
+ * commands that already rely on it, which takes as long as their driver lets a
+ * command take: one is only counted after it was started, so none of them waits
+ * for the caller.
  * To be called when the device's own I/O has drained and before anyone is told
  * so, because a COPY_IN in flight would record the new generation.
  *
@@ -513,7 +515,10 @@ static bool blk_copy_entry_clear(struct blk_copy_token *token, u8 layer,
 
 		if (e->layer != layer || e->off >= end)
 			break;
-		if (e->off < off) {
+		if (e->priv) {
+			/* Of one piece for the driver: none of it is left. */
+			blk_copy_entry_remove(token, i);
+		} else if (e->off < off) {
 			if (e_end > end) {
 				struct blk_copy_entry tail = *e;
 

@@ -650,9 +650,21 @@ static void entries_release_priv(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, driver_log.released, 2);
 	KUNIT_EXPECT_EQ(test, driver_log.released_sum, 2 + 3);
 
+	/* Where one is filled over in part, nothing is left of it. */
+	e.off = SECT(26);
+	e.len = SECT(2);
+	e.priv = 1000;
+	blk_copy_token_fill(t->token, &e);
+	KUNIT_EXPECT_EQ(test, driver_log.released, 3);
+	KUNIT_EXPECT_EQ(test, driver_log.released_sum, 2 + 3 + 4);
+	KUNIT_EXPECT_NULL(test, blk_copy_token_find(t->token, 0, SECT(24)));
+	KUNIT_EXPECT_NOT_NULL(test, blk_copy_token_find(t->token, 0, SECT(27)));
+	KUNIT_EXPECT_NULL(test, blk_copy_token_find(t->token, 0, SECT(28)));
+
 	blk_copy_token_release(t->token);
-	KUNIT_EXPECT_EQ(test, driver_log.released, 5);
-	KUNIT_EXPECT_EQ(test, driver_log.released_sum, 2 + 3 + 1 + 4 + 100);
+	KUNIT_EXPECT_EQ(test, driver_log.released, 6);
+	KUNIT_EXPECT_EQ(test, driver_log.released_sum,
+			2 + 3 + 4 + 1 + 100 + 1000);
 	KUNIT_EXPECT_EQ(test, t->token->nr_entries, 0);
 }
 
