@@ -75,6 +75,9 @@ static bool blk_copy_unit_get_buffer(struct blk_copy *copy,
 	blk_copy_unit_get_pages(unit, min(want, BLK_COPY_UNIT_BYTES));
 	if (unit->bytes < copy->granule) {
 		blk_copy_unit_free_pages(unit);
+		/* The reserve is for units that exist, see below. */
+		if (unit->extra)
+			return false;
 		unit->reserve = mempool_alloc(copy->set->bufs,
 					      GFP_NOWAIT | __GFP_NOWARN);
 		if (!unit->reserve)
@@ -218,7 +221,10 @@ static struct blk_copy_unit *__blk_copy_get_unit(struct blk_copy *copy, u32 want
 	if (!unit || blk_copy_unit_get_buffer(copy, unit, want))
 		return unit;
 
-	/* Whoever waits would not get a buffer either, so nobody is woken. */
+	/*
+	 * Nobody is woken: the buffers of the reserve are with units of the pool
+	 * that are in flight, and each of these wakes somebody when it is back.
+	 */
 	if (unit->extra) {
 		blk_copy_free_extra_unit(unit);
 		return NULL;
