@@ -703,6 +703,16 @@ void blk_copy_pool_wait(struct blk_copy *copy, struct blk_copy_pool *pool)
 	spin_unlock_irq(&copy->set->lock);
 }
 
+/* The lock also waits for whoever is about to kick this copy. */
+static void blk_copy_pool_leave_any(struct blk_copy *copy)
+{
+	spin_lock_irq(&copy->set->lock);
+	list_del_init(&copy->wait_entry);
+	blk_copy_pool_pass_on(copy);
+	copy->pool = NULL;
+	spin_unlock_irq(&copy->set->lock);
+}
+
 /**
  * blk_copy_pool_leave - a copy needs nothing of a pool, now or for ever
  * @copy:	the copy; called by its runner
@@ -714,29 +724,15 @@ void blk_copy_pool_wait(struct blk_copy *copy, struct blk_copy_pool *pool)
 void blk_copy_pool_leave(struct blk_copy *copy, struct blk_copy_pool *pool)
 {
 	/* Only the runner chooses the pool that it waits for. */
-	if (copy->pool != pool)
-		return;
-	spin_lock_irq(&copy->set->lock);
-	list_del_init(&copy->wait_entry);
-	blk_copy_pool_pass_on(copy);
-	copy->pool = NULL;
-	spin_unlock_irq(&copy->set->lock);
-}
-
-/* The lock also waits for whoever is about to kick this copy. */
-static void blk_copy_pool_leave_all(struct blk_copy *copy)
-{
-	spin_lock_irq(&copy->set->lock);
-	list_del_init(&copy->wait_entry);
-	blk_copy_pool_pass_on(copy);
-	spin_unlock_irq(&copy->set->lock);
+	if (copy->pool == pool)
+		blk_copy_pool_leave_any(copy);
 }
 
 /* Woken, and no use for it: what it waited for came from somewhere else. */
 static void blk_copy_pool_give_up_turn(struct blk_copy *copy)
 {
 	if (READ_ONCE(copy->woken))
-		blk_copy_pool_leave(copy, copy->pool);
+		blk_copy_pool_leave_any(copy);
 }
 
 static bool blk_copy_wants_chunk(const struct blk_copy *copy)
@@ -964,7 +960,7 @@ void blk_copy_count_cached(struct blk_copy *copy)
 
 static void blk_copy_finish(struct blk_copy *copy)
 {
-	blk_copy_pool_leave_all(copy);
+	blk_copy_pool_leave_any(copy);
 	if (copy->killed && copy->next < copy->len && !copy->error)
 		copy->error = -EINTR;
 	blk_copy_end_segs(copy, copy->bytes_done, true);
