@@ -60,9 +60,11 @@ blk_status_t __blk_copy_check_bio(struct bio *bio)
 		return BLK_STS_INVAL;
 	if (bio_has_crypt_ctx(bio))
 		return BLK_STS_INVAL;
-	/* A dry run moves nothing: no bandwidth is charged for it. */
-	if (bio_copy_dry_run(bio))
+	/* A dry run moves nothing: no bytes are charged or counted for it. */
+	if (bio_copy_dry_run(bio)) {
 		bio_set_flag(bio, BIO_BPS_THROTTLED);
+		bio_set_flag(bio, BIO_CGROUP_ACCT);
+	}
 	return BLK_STS_OK;
 }
 
