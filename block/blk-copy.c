@@ -315,14 +315,16 @@ static void blk_copy_chunk_settle(struct blk_copy_chunk *chunk)
 						 BLK_COPY_CHUNK_ENDED;
 }
 
-/* Never silent: a device took the command and then failed it. */
+/* Never silent: a device took the command and then failed it, or has gone. */
 static void blk_copy_report_error(struct blk_copy_chunk *chunk)
 {
 	struct blk_copy *copy = chunk->copy;
 
 	blk_copy_stat_add(copy->dst->bd_disk, BLK_COPY_STAT_ERROR_FALLBACKS, 1);
-	pr_warn_ratelimited("%pg: copy command failed (%s error): %s %u bytes at sector %llu\n",
-			    copy->dst, blk_status_to_str(chunk->status),
+	pr_warn_ratelimited("%pg: copy %s failed (%s error): %s %u bytes at sector %llu\n",
+			    copy->dst,
+			    chunk->state == BLK_COPY_CHUNK_IN ? "source" : "command",
+			    blk_status_to_str(chunk->status),
 			    copy->flags & BLK_COPY_NO_EMULATION ?
 				"giving up on" : "reading and writing",
 			    chunk->step, (u64)blk_copy_chunk_sector(chunk));
