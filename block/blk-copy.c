@@ -506,8 +506,8 @@ static void blk_copy_chunk_out_done(struct blk_copy_chunk *chunk)
 		blk_copy_chunk_retry_stale(chunk);
 		return;
 	}
-	/* One piece was stale, which says nothing about another that failed. */
-	if (stale && chunk->status == BLK_STS_NOTSUPP)
+	/* One piece was refused, which says nothing about another that failed. */
+	if (failed && chunk->status == BLK_STS_NOTSUPP)
 		chunk->status = BLK_STS_IOERR;
 	blk_copy_chunk_fallback(chunk, failed ? BLK_COPY_REASON_ERROR :
 					BLK_COPY_REASON_OUT);
