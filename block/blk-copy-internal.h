@@ -343,6 +343,12 @@ static inline struct cgroup_subsys_state *blk_copy_get_css(void)
 }
 #endif
 
+int blk_copy_check_range(struct block_device *bdev, sector_t sector,
+			 u64 nr_sects);
+bool blk_copy_overlaps(struct block_device *src, sector_t src_sector,
+		       u64 src_nr_sects, struct block_device *dst,
+		       sector_t dst_sector, u64 dst_nr_sects);
+
 #ifdef CONFIG_BLK_COPY_DEBUG
 /*
  * Rare events and high-water marks that tests need to see; and a pause between

@@ -18,11 +18,12 @@
 #include <uapi/linux/blk-copy.h>
 
 #include "blk.h"
+#include "blk-copy-internal.h"
 
 /*
  * A call is made in windows of this much, and the locks of the destination are
  * held for one at a time.  Enough to keep all chunks of a copy busy, little
- * enough that a page fault waits for milliseconds on a real device.
+ * enough that a page fault does not wait for long on a fast device.
  */
 #define BLK_COPY_WINDOW_BYTES	(64ULL << 20)
 
@@ -64,7 +65,7 @@ static int blk_copy_check_arg(const struct blk_copy_arg *arg)
 	return 0;
 }
 
-/* Both files: kind, open mode, and what a security module thinks of it */
+/* Both files: kind and open mode */
 static int blk_copy_check_files(struct blk_copy_call *call)
 {
 	if (!call->src)
@@ -94,26 +95,21 @@ static int blk_copy_verify_area(int rw, struct file *file, u64 off, u64 len)
 	return 0;
 }
 
-static int blk_copy_check_range(struct block_device *bdev, u64 off, u64 len)
+static int blk_copy_check_bytes(struct block_device *bdev, u64 off, u64 len)
 {
-	u64 end;
-
-	if (!len || ((off | len) & (bdev_logical_block_size(bdev) - 1)))
+	if ((off | len) & (SECTOR_SIZE - 1))
 		return -EINVAL;
-	if (check_add_overflow(off, len, &end) || end > bdev_nr_bytes(bdev))
-		return -EINVAL;
-	return 0;
+	return blk_copy_check_range(bdev, off >> SECTOR_SHIFT,
+				    len >> SECTOR_SHIFT);
 }
 
-static bool blk_copy_ranges_overlap(const struct blk_copy_call *call,
+static bool blk_copy_range_overlaps(const struct blk_copy_call *call,
 				    const struct blk_copy_range *r)
 {
-	u64 src = (call->src->bd_start_sect << SECTOR_SHIFT) + r->offset;
-	u64 dst = (call->dst->bd_start_sect << SECTOR_SHIFT) +
-		call->arg.dst_offset;
-
-	return call->src->bd_disk == call->dst->bd_disk &&
-		src < dst + call->len && dst < src + r->length;
+	return blk_copy_overlaps(call->src, r->offset >> SECTOR_SHIFT,
+				 r->length >> SECTOR_SHIFT, call->dst,
+				 call->arg.dst_offset >> SECTOR_SHIFT,
+				 call->len >> SECTOR_SHIFT);
 }
 
 /*
@@ -128,17 +124,17 @@ static int blk_copy_check_ranges(struct blk_copy_call *call)
 	for (i = 0; i < call->arg.nr_ranges; i++) {
 		const struct blk_copy_range *r = &call->ranges[i];
 
-		err = blk_copy_check_range(call->src, r->offset, r->length);
+		err = blk_copy_check_bytes(call->src, r->offset, r->length);
 		if (err)
 			return err;
 		if (check_add_overflow(call->len, r->length, &call->len))
 			return -EINVAL;
 	}
-	err = blk_copy_check_range(call->dst, call->arg.dst_offset, call->len);
+	err = blk_copy_check_bytes(call->dst, call->arg.dst_offset, call->len);
 	if (err)
 		return err;
 	for (i = 0; i < call->arg.nr_ranges; i++)
-		if (blk_copy_ranges_overlap(call, &call->ranges[i]))
+		if (blk_copy_range_overlaps(call, &call->ranges[i]))
 			return -EINVAL;
 	for (i = 0; i < call->arg.nr_ranges; i++) {
 		err = blk_copy_verify_area(READ, call->src_file,
@@ -414,6 +410,11 @@ static void blk_copy_set_up(struct blk_copy_call *call, u64 pos, u64 *len,
 	};
 }
 
+static bool blk_copy_gone(const struct blk_copy_call *call)
+{
+	return !bdev_nr_sectors(call->src) || !bdev_nr_sectors(call->dst);
+}
+
 static int blk_copy_window(struct blk_copy_call *call, u64 pos, u64 *len)
 {
 	struct blk_copy_arg *arg = &call->arg;
@@ -437,6 +438,9 @@ static int blk_copy_window(struct blk_copy_call *call, u64 pos, u64 *len)
 	}
 	arg->bytes_copied += copy.bytes_done;
 	arg->bytes_offloaded += copy.bytes_offloaded;
+	/* The range was good when the call began: it is the disk that went. */
+	if (err == -EINVAL && blk_copy_gone(call))
+		err = -EIO;
 	return err;
 }
 
@@ -514,7 +518,9 @@ static int blk_copy_call(struct blk_copy_call *call)
  *
  * Return: 0 or a negative errno: -EFAULT for a bad pointer, -EBADF for a file
  * opened in the wrong mode or a bad descriptor, -ENOTBLK if the source is no
- * block device, else as blkdev_issue_copy().
+ * block device, -EBUSY for pages of the destination that cannot be dropped while
+ * emulation is forbidden, -EINTR also while waiting for its locks, -ENOMEM for a
+ * list of ranges, else as blkdev_issue_copy().
  */
 int blk_ioctl_copy(struct file *file, void __user *argp)
 {

@@ -1015,19 +1015,41 @@ static void blk_copy_work(struct work_struct *work)
 
 /* ------------------------------------------------------------ front side */
 
-static bool blk_copy_overlaps(const struct blk_copy *copy,
-			      const struct blk_copy_segment *seg)
+/**
+ * blk_copy_overlaps - do a source and a destination share sectors of a disk?
+ * @src:	device that holds the source
+ * @src_sector:	its first sector there
+ * @src_nr_sects: its sectors
+ * @dst:	device that holds the destination
+ * @dst_sector:	its first sector there
+ * @dst_nr_sects: its sectors
+ *
+ * Both have passed blk_copy_check_range().  Sees through partitions, and through
+ * nothing else: what stacked devices share is not known before they map it.
+ *
+ * Return: true if so.
+ */
+bool blk_copy_overlaps(struct block_device *src, sector_t src_sector,
+		       u64 src_nr_sects, struct block_device *dst,
+		       sector_t dst_sector, u64 dst_nr_sects)
 {
-	sector_t src = copy->src->bd_start_sect + seg->sector;
-	sector_t dst = copy->dst->bd_start_sect + copy->dst_sector;
-
-	return copy->src->bd_disk == copy->dst->bd_disk &&
-		src < dst + (copy->len >> SECTOR_SHIFT) &&
-		dst < src + seg->nr_sects;
+	src_sector += src->bd_start_sect;
+	dst_sector += dst->bd_start_sect;
+	return src->bd_disk == dst->bd_disk &&
+		src_sector < dst_sector + dst_nr_sects &&
+		dst_sector < src_sector + src_nr_sects;
 }
 
-static int blk_copy_check_range(struct block_device *bdev, sector_t sector,
-				u64 nr_sects)
+/**
+ * blk_copy_check_range - is this a place to copy from or to?
+ * @bdev:	device
+ * @sector:	first sector, relative to @bdev
+ * @nr_sects:	sectors
+ *
+ * Return: 0, or -EINVAL if it is empty, misaligned or not inside @bdev.
+ */
+int blk_copy_check_range(struct block_device *bdev, sector_t sector,
+			 u64 nr_sects)
 {
 	unsigned int lbs = bdev_logical_block_size(bdev) >> SECTOR_SHIFT;
 	u64 end;
@@ -1068,7 +1090,9 @@ static int blk_copy_validate(struct blk_copy *copy)
 		return err;
 	copy->len = nr_sects << SECTOR_SHIFT;
 	for (i = 0; i < copy->nr_segs; i++)
-		if (blk_copy_overlaps(copy, &copy->segs[i]))
+		if (blk_copy_overlaps(copy->src, copy->segs[i].sector,
+				      copy->segs[i].nr_sects, copy->dst,
+				      copy->dst_sector, nr_sects))
 			return -EINVAL;
 	return 0;
 }
