@@ -1104,14 +1104,25 @@ static void blk_copy_refuse(struct blk_copy *copy, int error)
 	blk_copy_end_segs(copy, 0, true);
 }
 
+#ifdef CONFIG_BLK_DEV_THROTTLING
+static bool blk_copy_throttled(struct block_device *bdev)
+{
+	return blk_throtl_activated(bdev_get_queue(bdev));
+}
+#else
+static bool blk_copy_throttled(struct block_device *bdev)
+{
+	return false;
+}
+#endif
+
 static u32 blk_copy_chunk_size(const struct blk_copy *copy)
 {
 	struct request_queue *q = bdev_get_queue(copy->dst);
 	u64 opt = (u64)q->limits.copy.opt_sectors << SECTOR_SHIFT;
 	u64 bytes;
 
-	if (blk_throtl_activated(q) ||
-	    blk_throtl_activated(bdev_get_queue(copy->src)))
+	if (blk_copy_throttled(copy->src) || blk_copy_throttled(copy->dst))
 		return BLK_COPY_CHUNK_BYTES_THROTTLED;
 	bytes = clamp_t(u64, (u64)bdev_max_copy_sectors(copy->dst) << SECTOR_SHIFT,
 			BLK_COPY_CHUNK_BYTES, BLK_COPY_CHUNK_BYTES_MAX);
