@@ -2,8 +2,8 @@
 /*
  * Copy offload: the attributes /sys/block/<disk>/queue/copy_*.
  *
- * Included once, by blk-sysfs.c, behind its macros: struct queue_sysfs_entry and
- * queue_var_store() are private to that file.
+ * Included once, by blk-sysfs.c, behind its macros: struct queue_sysfs_entry is
+ * private to that file.
  */
 #ifdef CONFIG_BLK_COPY
 

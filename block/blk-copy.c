@@ -1220,12 +1220,13 @@ static void blk_copy_wait(struct blk_copy *copy)
  * until then.
  *
  * Context: process context, may sleep; no lock or tag that I/O needs is held.
- * Return: 0 if all bytes are copied, else @copy->bytes_done are and
+ * Return: 0 if all bytes are copied, or on a dry run could be asked about, else
+ * @copy->bytes_done are copied and
  * -EINVAL for a misaligned, empty, overlapping or too long range or an unknown
  * flag, -EPERM for a read-only destination, -EOPNOTSUPP if the devices cannot
  * and emulation is forbidden, -EAGAIN if the mapping below kept changing and
- * emulation is forbidden, -EINTR after a fatal signal, or the error of the
- * device.
+ * emulation is forbidden, -EINTR after a fatal signal, -ENOMEM if the set of the
+ * front doors could not be made, or the error of the device.
  */
 int blkdev_issue_copy(struct blk_copy *copy)
 {
@@ -1271,7 +1272,7 @@ static void blk_copy_set_fill(struct blk_copy_set *set, unsigned int nr_chunks,
  * @nr_units:	buffers in use at most, 512 KiB each, at least 1; 14 keep one
  *		emulated copy at full speed
  * @bufs:	pool of pages of order get_order(64 KiB) for when memory is
- *		short, NULL = the set makes one
+ *		short, of which nobody else takes any; NULL = the set makes one
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.

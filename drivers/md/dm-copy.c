@@ -52,7 +52,7 @@ void dm_copy_exit(struct mapped_device *md)
  *
  * Waits for commands that rely on the mapping.  That needs nothing that the
  * suspend blocks: such a command runs at the leaf already, below every stacked
- * device, and ends or is dropped within its timeout.  One that has not started
+ * device, and ends or is dropped as its driver's timeout handling has it.  One that has not started
  * finds the pin changed and does not wait for anybody.  Nor does it matter that
  * bios above wait for a resume, also of other suspended devices: waiting bios
  * hold no pin.
@@ -72,13 +72,14 @@ int dm_copy_invalidate(struct mapped_device *md, unsigned int task_state)
  * @limits:	limits of the device that will have it
  *
  * What the administrator allowed is kept: a table is reloaded for many reasons
- * and none of them is to switch offload on again.
+ * and none of them is to switch offload on again.  Like all limits of a table
+ * this is applied later; what is written to copy_max_bytes meanwhile is lost.
  */
 void dm_copy_table_limits(struct dm_table *t, struct queue_limits *limits)
 {
 	blk_copy_set_stacking_limits(limits);
 	limits->copy.max_user_sectors =
-		t->md->queue->limits.copy.max_user_sectors;
+		READ_ONCE(t->md->queue->limits.copy.max_user_sectors);
 }
 
 /**

@@ -323,7 +323,8 @@ struct blk_copy_hint {
  * @private:	for the caller
  * @error:	result: 0 or a negative errno
  * @bytes_done:	result: bytes proven copied from the start without a gap;
- *		less than the whole exactly when @error is not 0
+ *		less than the whole exactly when @error is not 0, and 0 after
+ *		a dry run
  * @bytes_offloaded: result: how many of these the devices moved
  * @bytes_emulated: result: how many of these were read and written
  *
