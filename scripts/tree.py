@@ -327,7 +327,8 @@ def unpack(k):
 	if r.returncode or status[0] != 'installed' or not os.path.exists(tar):
 		if have and os.path.isdir(k.pristine):
 			return have
-		raise Failure('the package %s is missing: run scripts/setup as root' % k.package)
+		raise Failure('the package %s is missing (Debian has it in %s): run scripts/setup as root' %
+			      (k.package, ' or '.join(k.suites)))
 	version = status[1]
 	if have == version and os.path.isdir(k.pristine):
 		return version
@@ -360,11 +361,14 @@ def unpack(k):
 
 
 def copy_tree(k, version):
-	"""Have src hold every file of pristine; hooks and links come later."""
+	"""Have src hold every file of pristine; hooks and links come later.
+
+	Returns True if it did not.
+	"""
 	stamp = os.path.join(k.dir, 'src.version')
 	have = read(stamp).decode().strip() if os.path.exists(stamp) else None
 	if have == version and os.path.isdir(k.src):
-		return
+		return False
 	if not os.path.isdir(k.src):
 		new = k.src + '.new'
 		shutil.rmtree(new, ignore_errors=True)
@@ -401,6 +405,7 @@ def copy_tree(k, version):
 					os.unlink(path)
 	with open(stamp, 'w') as f:
 		f.write(version + '\n')
+	return True
 
 
 def state_files(k):
@@ -492,7 +497,7 @@ def prepare(k, quiet=False):
 	"""Bring src up to date.  Files that need no change keep their mtime."""
 	k.lock()
 	version = unpack(k)
-	copy_tree(k, version)
+	anew = copy_tree(k, version)
 	patches = series(k)
 	touched = {f for p in patches for f in p.files}
 	before = state_files(k)
@@ -519,10 +524,10 @@ def prepare(k, quiet=False):
 			os.unlink(os.path.join(k.state, f))
 	ours = sync_links(k)
 	edits(k, lost, *edited(k, touched))
-	if version not in k.tested and not quiet:
+	if version not in k.tested and (anew or not quiet):
 		say('prepare: note: %s %s is not among the tested versions (%s)' %
 		    (k.package, version, ' '.join(k.tested)))
-	if not quiet or wrote:
+	if not quiet or wrote or anew:
 		say('prepare: Linux %s (%s), %d hooks in %d files, %d files of ours, %d written' %
 		    (k.version(), version, len(patches), len(touched), len(ours), wrote))
 
