@@ -37,7 +37,7 @@ kernel_line()
 	' "$TOP/KERNELS"
 }
 
-# use_kernel [X.Y]: sets SERIES, PACKAGE, KDIR (build/X.Y) and SRC.
+# use_kernel [X.Y]: sets SERIES, PACKAGE, FOUND_IN, KDIR (build/X.Y) and SRC.
 # shellcheck disable=SC2034
 use_kernel()
 {
@@ -45,7 +45,7 @@ use_kernel()
 
 	line=$(kernel_line "${1:-${KERNEL:-}}")
 	[ -n "$line" ] || die "kernel ${1:-${KERNEL:-}} is not in KERNELS"
-	read -r SERIES PACKAGE _ <<<"$line"
+	read -r SERIES PACKAGE FOUND_IN _ <<<"$line"
 	KDIR=$TOP/build/$SERIES
 	SRC=$KDIR/src
 }
