@@ -134,11 +134,14 @@ mirror()
 	echo "$uri"
 }
 
+# Debian's own, not that of a third party which has named its suite alike.
 known_mirror()
 {
 	# shellcheck disable=SC2016
-	apt-get indextargets --format '$(CODENAME) $(REPO_URI)' |
-		awk -v suite="$1" '$1 == suite && !found { print $2; found = 1 }'
+	apt-get indextargets --format '$(CODENAME) $(REPO_URI) $(ORIGIN)/$(LABEL)' |
+		awk -v suite="$1" '
+			{ owner = $0; sub(/^[^ ]* [^ ]* ?/, "", owner) }
+			$1 == suite && owner ~ /^(Debian\/Debian|\/|)$/ && !found { print $2; found = 1 }'
 }
 
 # find_qemu: sets QEMU (array), the one in build/qemu before the machine's.
