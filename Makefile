@@ -51,8 +51,10 @@ bench: bed
 	@tools/testing/bench/run
 
 .PHONY: bed setup kernel root tools vm check prepare refresh
-# All that a guest needs.
-bed: kernel root tools
+# All that a guest needs; first what only root can make, last what takes longest.
+bed: root tools kernel
+# One after the other, each uses all CPUs by itself.
+.NOTPARALLEL:
 
 setup:
 	@scripts/setup
