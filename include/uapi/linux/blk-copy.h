@@ -47,6 +47,12 @@ struct blk_copy_range {
  *			after a dry run: how many they would
  * @reserved:		in: must be 0
  *
+ * No range may overlap the destination.  That is looked for on one whole disk
+ * only: the same blocks reached by another name (a dm device and the disk below
+ * it, a loop device, two nodes of one namespace without native multipath) are
+ * not seen, and such a copy leaves undefined data, like any two that write the
+ * same blocks.
+ *
  * The same 64 bytes for 32-bit and 64-bit callers.
  */
 struct blk_copy_arg {
