@@ -635,13 +635,25 @@ def write_series(k, patches):
 			f.write(text)
 
 
+def unread(main):
+	"""Call main; ends as SIGPIPE would if nobody reads what it prints."""
+	try:
+		rc = main()
+		sys.stdout.flush()
+		return rc
+	except BrokenPipeError:
+		# Python flushes once more at the end.
+		os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+		return 141
+
+
 def run(main):
 	"""Call main; a Failure is a message and exit status 1."""
 	# What is built is for the guest too, and what patch(1) says is read.
 	os.umask(0o022)
 	os.environ['LC_ALL'] = 'C.UTF-8'
 	try:
-		sys.exit(main(sys.argv[1:]))
+		sys.exit(unread(lambda: main(sys.argv[1:])))
 	except (Failure, PermissionError) as e:
 		print('%s: %s' % (os.path.basename(sys.argv[0]), e), file=sys.stderr)
 		sys.exit(1)

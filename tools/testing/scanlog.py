@@ -6,6 +6,7 @@ Exit status 0 only if each log was read, is not empty, and has no such line.
 """
 
 import re
+import signal
 import sys
 
 BAD_LOG = re.compile(r'''
@@ -59,4 +60,6 @@ def main(paths):
 
 
 if __name__ == '__main__':
+	# Who reads may go before the end.
+	signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 	sys.exit(main(sys.argv[1:]))
