@@ -12,17 +12,20 @@
 # Where bytes_copied and what lies behind it are compared, for each error.  In
 # other files of this directory: those in brackets.  -: no such way.
 #
-#             offload, then emulation   offload only           emulation only
-#   EIO       bad_sector, removal       bad_sector, removal    bad_sector, dust, ...
-#   ETIMEDOUT timed_out                 timed_out              timed_out
-#   ENOSPC    nvme_status               nvme_status            nvme_status, no_space
-#   ENOLINK   nvme_status, -half_way    nvme_status, -half_way nvme_status
-#   EREMOTEIO, EBADE, ENODATA, EILSEQ: the same; ENODATA also medium_error
-#   EOPNOTSUPP nvme_status, -refusal    error_*, -refusal      nvme_status
-#   EINTR     killed                    killed                 killed
-#   EBUSY     -                         held_pages             -
-#   EAGAIN    -                         [race.sh]              -
-#   ENOMEM    [reserve.sh]              [reserve.sh]           [reserve.sh]
+#              offload, then emulation  offload only             emulation only
+#   EIO        bad_sector, half_way     bad_sector, half_way     bad_sector, dust, ...
+#   ETIMEDOUT  timed_out                timed_out                timed_out
+#   ENOLINK    half_way                 half_way                 half_way
+#   ENOSPC     half_way                 half_way                 half_way, no_space
+#   EREMOTEIO  half_way                 half_way                 half_way
+#   EBADE      half_way                 half_way                 half_way
+#   ENODATA    half_way                 half_way                 half_way, medium_error
+#   EILSEQ     half_way                 half_way                 half_way
+#   EOPNOTSUPP half_way                 half_way, error_*        half_way
+#   EINTR      killed                   killed                   killed
+#   EBUSY      -                        held_pages               -
+#   EAGAIN     -                        [race.sh]                -
+#   ENOMEM     [reserve.sh]             [reserve.sh]             [reserve.sh]
 #   EINVAL, EPERM, EBADF, ENOTBLK, EFAULT, ENOTTY: nothing is sent [uapi.sh]
 
 # shellcheck source=tools/testing/selftests/blk_copy/lib.sh
@@ -274,9 +277,10 @@ prove "ENODATA from a SCSI medium error" medium_error
 
 # -------------------------------------------------- what NVMe may answer
 
-# inject STATUS SKIP [RETRY]: the next command but SKIP of big fails.  The device
-# has executed it nevertheless.  Unless RETRY is given, it says that to repeat it
-# is of no use: without, a read or write is repeated and succeeds; but no copy.
+# inject STATUS SKIP [RETRY [TIMES]]: the next command but SKIP of big fails, or so
+# many from there on.  The device has executed it nevertheless.  Unless RETRY is 1, it
+# says that to repeat it is of no use: without, a read or write is repeated and
+# succeeds; but no copy.
 inject()
 {
 	local dir
@@ -286,7 +290,7 @@ inject()
 	echo "$1" >"$dir/status"
 	echo $((!${3:-0})) >"$dir/dont_retry"
 	echo $(($2 + 1)) >"$dir/space"
-	echo 1 >"$dir/times"
+	echo "${4:-1}" >"$dir/times"
 	echo 100 >"$dir/probability"
 }
 
@@ -366,16 +370,69 @@ nvme_status_half_way()
 	inject "$status" 2 1
 	device_did "$dev" 3 3 want "$error 131072 131072" rawcopy -f n "$dm" 4M 12M:256K
 	pattern check "$dev" 2 @4M:2:~131072 12M:192K
+	# What cannot be read either
+	inject "$status" 2 0 2
+	device_did "$dev" 3 3 want "$error 131072 131072" rawcopy "$dm" 5M 12M:256K
+	pattern check "$dev" 2 @4M:2:~131072 12M:192K @5M:2:~131072 12M:192K
 	inject "$status" 2 1
 	device_did "$dev" "$sent" "$sent" want "0 262144 $(((sent - 1) * 65536))" \
-		rawcopy "$dm" 4M 12M:256K
-	pattern check "$dev" 2 @4M:2 12M:256K
-	rose_by 2 1 2 $(((5 - sent) * 65536))
+		rawcopy "$dm" 6M 12M:256K
+	pattern check "$dev" 2 @4M:2:~131072 12M:192K @5M:2:~131072 12M:192K @6M:2 12M:256K
+	rose_by 3 2 3 $(((5 - sent) * 65536))
+}
+
+# The buffer whose read or write failed, of a copy from 8 MiB to 0
+failed_buffer()
+{
+	local sector
+
+	sector=$(trace block_rq_error | sed 's/.*) \([0-9]*\) + .*/\1/')
+	echo $((sector % 16384 * 512 / HALF))
+}
+
+# Of about 8 reads and 8 writes, of all buffers at once, the 13th that ends fails: in
+# which buffer is up to the device, and tried again if it is the first one.
+emulation_half_way()
+{
+	local status=$1 error=$2 dev=/dev/vm/big tries=0 buffer=0
+
+	set_queue "$dev" copy_max_bytes 0
+	start_trace block:block_rq_error
+	before "$dev" failed offloaded_bytes
+	until [ "$buffer" -gt 0 ]; do
+		tries=$((tries + 1))
+		[ "$tries" -le 5 ] || fail "it was always the first buffer"
+		pattern fill "$dev" 2
+		echo >"$TRACING/trace"
+		inject "$status" 12
+		counting "$dev" fails rawcopy "$dev" 0 8M:4M >"$TMP/result"
+		did 0 0
+		trace
+		is "$(trace block_rq_error | wc -l)" 1 "reads and writes that failed"
+		buffer=$(failed_buffer)
+	done
+	is "$(cat "$TMP/result")" "$error $((buffer * HALF)) 0"
+	pattern check "$dev" 2 "@0:2:~$((buffer * HALF))" 8M:4M
+	rose_by "$tries" 0
 }
 
 prove "EIO from NVMe, half way" nvme_status_half_way 0x6 EIO 4
+prove "ENOSPC from NVMe, half way" nvme_status_half_way 0x81 ENOSPC 4
+prove "EREMOTEIO from NVMe, half way" nvme_status_half_way 0x80 EREMOTEIO 4
+prove "EBADE from NVMe, half way" nvme_status_half_way 0x83 EBADE 4
+prove "ENODATA from NVMe, half way" nvme_status_half_way 0x281 ENODATA 4
+prove "EILSEQ from NVMe, half way" nvme_status_half_way 0x282 EILSEQ 4
+prove "EOPNOTSUPP from NVMe, half way" nvme_status_half_way 0x1 EOPNOTSUPP 4
 # Where there is no way to the device, no more is sent that way.
 prove "ENOLINK from NVMe, half way" nvme_status_half_way 0x370 ENOLINK 3
+prove "EIO from NVMe, emulated half way" emulation_half_way 0x6 EIO
+prove "ENOSPC from NVMe, emulated half way" emulation_half_way 0x81 ENOSPC
+prove "EREMOTEIO from NVMe, emulated half way" emulation_half_way 0x80 EREMOTEIO
+prove "EBADE from NVMe, emulated half way" emulation_half_way 0x83 EBADE
+prove "ENODATA from NVMe, emulated half way" emulation_half_way 0x281 ENODATA
+prove "ENOLINK from NVMe, emulated half way" emulation_half_way 0x370 ENOLINK
+prove "EILSEQ from NVMe, emulated half way" emulation_half_way 0x282 EILSEQ
+prove "EOPNOTSUPP from NVMe, emulated half way" emulation_half_way 0x1 EOPNOTSUPP
 prove "EOPNOTSUPP for NVMe's Command Size Limit Exceeded" nvme_refusal 0x183
 prove "EOPNOTSUPP for NVMe's Invalid Format" nvme_refusal 0x10a
 prove "EOPNOTSUPP for NVMe's Incompatible Namespace" nvme_refusal 0x185
@@ -803,18 +860,34 @@ null_gone_paused()
 	is "$(cat "$TMP/result")" "EIO 0 0"
 }
 
+# attach_big2 CONTROLLER: unless it is there; its node must have the old name.
+attach_big2()
+{
+	[ -b /dev/vm/big2 ] || nvme attach-ns "$1" -n 6 -c "$(cntlid "$1")"
+	wait_for test -b /dev/vm/big2
+}
+
+cntlid()
+{
+	cat "/sys/class/nvme/${1##*/}/cntlid"
+}
+
 nvme_gone_paused()
 {
 	local dev ctrl
 
 	dev=$(realpath /dev/vm/big2)
 	ctrl=${dev%n*}
-	paused_copy "$@" /dev/vm/big2 0 8M:4M
-	nvme detach-ns "$ctrl" --namespace-id=6 --controllers="$(cat "/sys/class/nvme/${ctrl##*/}/cntlid")"
+	pattern fill "$dev" 2
+	paused_copy "$@" "$dev" 0 8M:4M
+	defer attach_big2 "$ctrl"
+	nvme detach-ns "$ctrl" -n 6 -c "$(cntlid "$ctrl")"
 	wait_for test ! -e "$dev"
 	let_go
 	wait "$COPY" || :
 	is "$(cat "$TMP/result")" "EIO 0 0"
+	attach_big2 "$ctrl"
+	pattern check "$dev" 2
 }
 
 null_gone_offload()
@@ -887,6 +960,7 @@ prove "null_blk goes away between two commands" null_gone_offload
 prove "null_blk goes away between two commands, emulation forbidden" null_gone_offload -f n
 prove "the source goes away while it is emulated" null_source_gone
 prove "an NVMe namespace goes away before its command" nvme_gone_paused
+prove "an NVMe namespace goes away before its command, emulation forbidden" nvme_gone_paused -f n
 pattern fill /dev/vm/sda 1
 SDA_READS=$(awk '{ print $1 }' "/sys/block/$(disk_of /dev/vm/sda)/stat")
 slow_disk sda 4194304

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fault [-t THREADS] [-n COPIES] [-f] [-s] [-l LEN] [-r RANGES] SRC DST...:
- * copies that memory or requests are refused to.
+ * fault [-t THREADS] [-n COPIES] [-f] [-s] [-E] [-l LEN] [-r RANGES] SRC DST...:
+ * copies that memory or requests are refused to, with -E without emulation.
  *
  * Each thread copies LEN bytes, in RANGES ranges, from its own place on SRC to its
  * own place on one of the DSTs, COPIES times; all together, but those to one DST
@@ -38,6 +38,7 @@ static struct options {
 	u64		len;
 	int		fail;
 	int		strict;
+	u32		flags;
 } opts = { .threads = 1, .copies = 1, .ranges = 1, .len = MIB };
 
 struct worker {
@@ -115,7 +116,8 @@ static void one_copy(struct worker *w, struct rng *rng)
 	write_dev(w->dst, w->buf, slot_bytes(), w->dst_off);
 	pthread_barrier_wait(&ready);
 	set_fail(w, '1');
-	err = -blkcopy(w->dst, w->dst_off + GUARD, src, r, opts.ranges, 0, &res);
+	err = -blkcopy(w->dst, w->dst_off + GUARD, src, r, opts.ranges,
+		       opts.flags, &res);
 	set_fail(w, '0');
 	pthread_barrier_wait(&ready);
 	w->errors[err & 255]++;
@@ -210,7 +212,7 @@ int main(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "t:n:fsl:r:")) != -1) {
+	while ((opt = getopt(argc, argv, "t:n:fsEl:r:")) != -1) {
 		if (opt == 't')
 			opts.threads = min(atoi(optarg), MAX_THREADS);
 		else if (opt == 'n')
@@ -219,6 +221,8 @@ int main(int argc, char **argv)
 			opts.fail = 1;
 		else if (opt == 's')
 			opts.strict = 1;
+		else if (opt == 'E')
+			opts.flags = BLKCOPY_NO_EMULATION;
 		else if (opt == 'l')
 			opts.len = strtoull(optarg, NULL, 0);
 		else if (opt == 'r')
@@ -227,7 +231,7 @@ int main(int argc, char **argv)
 			die("what is -%c?", opt);
 	}
 	if (argc - optind < 2)
-		die("fault [-t THREADS] [-n COPIES] [-f] [-s] [-l LEN] [-r RANGES] SRC DST...");
+		die("fault [-t THREADS] [-n COPIES] [-f] [-s] [-E] [-l LEN] [-r RANGES] SRC DST...");
 	set_up(argv[optind], argv + optind + 1, argc - optind - 1);
 	run();
 	print_sums();

@@ -149,11 +149,14 @@ offload_of_four_ranges()
 	at_least $(($(cat "$DEBUG/nvme_reserve_used") - before)) 8 nvme_reserve_used
 }
 
-# More than four do, and many have it in pages: without, nothing is sent and
-# nothing changes.
+# no_list_of_ranges DST ERROR OFFLOADED [-E]: more than four do, and many have it in
+# pages: without, nothing is sent and nothing changes.  With memory again, two copies
+# end as said.
 no_list_of_ranges()
 {
-	local n before
+	local n before dst=$1 error=$2 offloaded=$3
+
+	shift 3
 
 	for n in 8 1024; do
 		before=$(copy_stat /dev/vm/big copies failed)
@@ -165,13 +168,20 @@ no_list_of_ranges()
 		counting /dev/vm/big want "errors ENOMEM 10
 copied 0
 offloaded 0
-wrong 0" fault -f -s -n 10 -l 1048576 -r "$n" /dev/vm/big "$1"
+wrong 0" fault "$@" -f -s -n 10 -l 1048576 -r "$n" /dev/vm/big "$dst"
 		did 0 0
 		fault_off "$INJECTED"
 		at_least "$(met_faults "$INJECTED")" 10 "faults of $INJECTED"
 		is "$(copy_stat /dev/vm/big copies failed)" "$before" "copy_stat copies, failed"
 		idle
-		copies 2 2097152 "$2" -n 2 -l 1048576 -r "$n" /dev/vm/big "$1"
+		if [ "$error" = 0 ]; then
+			copies 2 2097152 "$offloaded" "$@" -n 2 -l 1048576 -r "$n" /dev/vm/big "$dst"
+			continue
+		fi
+		device_did /dev/vm/big 0 0 want "errors $error 2
+copied 0
+offloaded 0
+wrong 0" fault "$@" -s -n 2 -l 1048576 -r "$n" /dev/vm/big "$dst"
 	done
 }
 
@@ -311,8 +321,12 @@ prove "without large pages, emulation uses small ones" emulation_without_large_p
 prove "without slab memory, copies are emulated" emulation_without_slab
 prove "without slab memory, NVMe offloads from its reserve" offload_without_slab
 prove "without slab memory, four ranges are offloaded" offload_of_four_ranges
-prove "without memory for a list of ranges: ENOMEM" no_list_of_ranges /dev/vm/big 2097152
-prove "without memory for a list of ranges: ENOMEM, emulated" no_list_of_ranges /dev/vm/big2 0
+prove "without memory for a list of ranges: ENOMEM" no_list_of_ranges /dev/vm/big 0 2097152
+prove "without memory for a list of ranges: ENOMEM, emulation forbidden" \
+	no_list_of_ranges /dev/vm/big 0 2097152 -E
+prove "without memory for a list of ranges: ENOMEM, emulated" no_list_of_ranges /dev/vm/big2 0 0
+prove "without memory for a list of ranges: ENOMEM, neither way" \
+	no_list_of_ranges /dev/vm/big2 EOPNOTSUPP 0 -E
 prove "without slab memory, many commands share the reserve of NVMe" offloads_without_slab
 prove "24 offloaded copies share 16 chunks" starving_offloads
 prove "40 emulated copies share 32 units" starving_emulations
