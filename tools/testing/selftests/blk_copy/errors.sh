@@ -299,7 +299,6 @@ nvme_status()
 	local status=$1 error=$2 dev=/dev/vm/big
 
 	pattern fill "$dev" 2
-	set_queue "$dev" copy_max_bytes 16777216
 	before "$dev" copies failed error_fallbacks command_errors leaf:command_errors leaf:commands
 
 	# Forbidden: the error of the command, which is not sent again.
@@ -313,17 +312,15 @@ nvme_status()
 	pattern check "$dev" 2 @0:2:~0 8M:256K @1M:2 9M:256K
 	rose_by 2 1 2 2 2 0
 
-	# Emulation: the read fails, or the write.  EOPNOTSUPP of a read or write
-	# is no reason to say that there is no offload.
-	queue "$dev" copy_max_bytes 0
-	counting "$dev" emulation_fails "$status" "$error" "$dev"
-	did 0 0
+	device_did "$dev" 0 0 emulation_fails "$status" "$error" "$dev"
 }
 
+# The read fails, or the write.
 emulation_fails()
 {
 	local status=$1 error=$2 dev=$3
 
+	set_queue "$dev" copy_max_bytes 0
 	inject "$status" 0
 	want "$error 0 0" rawcopy "$dev" 2M 10M:256K
 	pattern check "$dev" 2 @0:2:~0 8M:256K @1M:2 9M:256K
@@ -333,10 +330,11 @@ emulation_fails()
 	want "EOPNOTSUPP 0 0" rawcopy -f n "$dev" 3M 11M:256K
 }
 
-# What only a Copy command can answer: the device refuses, nothing is wrong.
+# nvme_refusal STATUS [ERROR]: the device refuses, nothing is wrong.  ERROR is what
+# the same status is for a read or write: no reason to say that there is no offload.
 nvme_refusal()
 {
-	local status=$1 dev=/dev/vm/big
+	local status=$1 error=${2:-} dev=/dev/vm/big
 
 	pattern fill "$dev" 2
 	before "$dev" copies failed error_fallbacks command_errors leaf:command_errors
@@ -346,6 +344,7 @@ nvme_refusal()
 	device_did "$dev" 1 1 want "0 262144 0" rawcopy "$dev" 1M 9M:256K
 	pattern check "$dev" 2 @0:2:~0 8M:256K @1M:2 9M:256K
 	rose_by 2 1 0 0 0
+	[ -z "$error" ] || device_did "$dev" 0 0 emulation_fails "$status" "$error" "$dev"
 }
 
 prove "EIO from NVMe (Internal Error)" nvme_status 0x6 EIO
@@ -355,14 +354,14 @@ prove "EBADE from NVMe (Reservation Conflict)" nvme_status 0x83 EBADE
 prove "ENODATA from NVMe (Unrecovered Read Error)" nvme_status 0x281 ENODATA
 prove "ENOLINK from NVMe (Host Path Error)" nvme_status 0x370 ENOLINK
 prove "EILSEQ from NVMe (End-to-end Guard Check Error)" nvme_status 0x282 EILSEQ
-prove "EOPNOTSUPP from NVMe (Invalid Command Opcode)" nvme_status 0x1 EOPNOTSUPP
 
 # Through a stack that copies step by step, so that nothing is on its way when the
 # third command fails; the device has executed it nevertheless.
 nvme_status_half_way()
 {
-	local status=$1 error=$2 sent=$3 dev=/dev/vm/big dm=/dev/mapper/steps
+	local status=$1 error=$2 sent=$3 dev=/dev/vm/big dm=/dev/mapper/steps errors=3
 
+	[ "$error" != EOPNOTSUPP ] || errors=0
 	pattern fill "$dev" 2
 	make_dm steps "0 $(sectors "$dev") linear $dev 0"
 	queue "$dm" copy_max_bytes 65536
@@ -378,7 +377,7 @@ nvme_status_half_way()
 	device_did "$dev" "$sent" "$sent" want "0 262144 $(((sent - 1) * 65536))" \
 		rawcopy "$dm" 6M 12M:256K
 	pattern check "$dev" 2 @4M:2:~131072 12M:192K @5M:2:~131072 12M:192K @6M:2 12M:256K
-	rose_by 3 2 3 $(((5 - sent) * 65536))
+	rose_by 3 2 $errors $(((5 - sent) * 65536))
 }
 
 # The buffer whose read or write failed, of a copy from 8 MiB to 0
@@ -433,6 +432,10 @@ prove "ENODATA from NVMe, emulated half way" emulation_half_way 0x281 ENODATA
 prove "ENOLINK from NVMe, emulated half way" emulation_half_way 0x370 ENOLINK
 prove "EILSEQ from NVMe, emulated half way" emulation_half_way 0x282 EILSEQ
 prove "EOPNOTSUPP from NVMe, emulated half way" emulation_half_way 0x1 EOPNOTSUPP
+prove "EOPNOTSUPP for NVMe's Invalid Command Opcode" nvme_refusal 0x1 EOPNOTSUPP
+prove "EOPNOTSUPP for NVMe's Invalid Field in Command" nvme_refusal 0x2
+prove "EOPNOTSUPP for NVMe's Invalid Namespace" nvme_refusal 0xb
+prove "EOPNOTSUPP for NVMe's Conflicting Attributes" nvme_refusal 0x180
 prove "EOPNOTSUPP for NVMe's Command Size Limit Exceeded" nvme_refusal 0x183
 prove "EOPNOTSUPP for NVMe's Invalid Format" nvme_refusal 0x10a
 prove "EOPNOTSUPP for NVMe's Incompatible Namespace" nvme_refusal 0x185
