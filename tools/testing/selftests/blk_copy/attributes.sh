@@ -105,9 +105,8 @@ obeyed()
 	did 4 4
 	queue "$D0" copy_max_bytes 0
 	is "$(queue "$D0" copy_max_hw_bytes)" $((16 * M))
-	counting "$D0" want "0 $M 0" rawcopy "$D0" 10M 0:1M
-	counting "$D0" want "EOPNOTSUPP 0 0" rawcopy -f n "$D0" 12M 0:1M
-	did 0 0
+	device_did "$D0" 0 0 want "0 $M 0" rawcopy "$D0" 10M 0:1M
+	device_did "$D0" 0 0 want "EOPNOTSUPP 0 0" rawcopy -f n "$D0" 12M 0:1M
 	queue "$D0" copy_max_bytes $((16 * M))
 	counting "$D0" want "0 $M $M" rawcopy -f n "$D0" 12M 0:1M
 	did 1 1
@@ -288,15 +287,14 @@ obeyed_by_stack()
 	pattern fill "$D0" 1
 	make_dm lin "0 32768 linear $D0 0"
 	queue "$D0" copy_max_bytes 0
-	counting "$D0" want "EOPNOTSUPP 0 0" rawcopy -f n /dev/mapper/lin 8M 0:1M
-	counting "$D0" want "0 $M 0" rawcopy /dev/mapper/lin 8M 0:1M
-	did 0 0
+	device_did "$D0" 0 0 want "EOPNOTSUPP 0 0" rawcopy -f n /dev/mapper/lin 8M 0:1M
+	device_did "$D0" 0 0 want "0 $M 0" rawcopy /dev/mapper/lin 8M 0:1M
 	queue "$D0" copy_max_bytes $((16 * M))
 	queue /dev/mapper/lin copy_max_bytes 0
 	want "EOPNOTSUPP 0 0" rawcopy -f n /dev/mapper/lin 9M 0:1M
 	want "EOPNOTSUPP 0 0" rawcopy -f n -s /dev/mapper/lin "$D0" 9M 0:1M
 	want "EOPNOTSUPP 0 0" rawcopy -f n -s "$D0" /dev/mapper/lin 9M 0:1M
-	want "0 $M $M" rawcopy -f n "$D0" 9M 0:1M
+	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n "$D0" 9M 0:1M
 	# Less than the leaf takes
 	queue /dev/mapper/lin copy_max_bytes "$M"
 	counting "$D0" want "0 $((4 * M)) $((4 * M))" rawcopy -f n /dev/mapper/lin 12M 0:4M
@@ -398,14 +396,14 @@ after_reload()
 	reload lin "0 8192 linear $D1 0"
 	is "$(limits "$dm")" "$((2 * M)) $M 9 $((2 * M)) 0"
 	is "$(domain "$dm")" "$(domain "$D1")"
-	want "0 $M $M" rawcopy -f n "$dm" 0 1M:1M
+	device_did "$D1" 1 1 want "0 $M $M" rawcopy -f n "$dm" 0 1M:1M
 	reload lin "$crypt"
 	is "$(limits "$dm")" "0 0 0 0 0"
 	want "EOPNOTSUPP 0 0" rawcopy -f n "$dm" 0 1M:1M
 	reload lin "0 8192 linear $D0 0"
 	is "$(limits "$dm")" "$((16 * M)) $M 128 $((16 * M)) 0"
 	is "$(domain "$dm")" "$(domain "$D0")"
-	want "0 $M $M" rawcopy -f n "$dm" 0 1M:1M
+	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n "$dm" 0 1M:1M
 	queue "$dm" copy_max_bytes 0
 	reload lin "0 8192 linear $D1 0"
 	is "$(limits "$dm")" "$((2 * M)) 0 9 $((2 * M)) 0"
@@ -436,11 +434,11 @@ counted()
 	make_null d1 size=64
 	pattern fill -l 24M "$D0" 1
 	before "$D0" "${ITEMS[@]}"
-	want "0 $M $M" rawcopy "$D0" 32M 0:1M
+	device_did "$D0" 1 1 want "0 $M $M" rawcopy "$D0" 32M 0:1M
 	rose_by 1 "$M" 0 0 0 0 0 1 1 "$M" 0
-	want "0 $((20 * M)) $((20 * M))" rawcopy "$D0" 40M 1M:20M
+	device_did "$D0" 2 2 want "0 $((20 * M)) $((20 * M))" rawcopy "$D0" 40M 1M:20M
 	rose_by 2 $((21 * M)) 0 0 0 0 0 3 3 $((21 * M)) 0
-	want "0 12288 12288" rawcopy "$D0" 32M 0:4K 8K:4K 16K:4K
+	device_did "$D0" 1 3 want "0 12288 12288" rawcopy "$D0" 32M 0:4K 8K:4K 16K:4K
 	rose_by 3 $((21 * M + 12288)) 0 0 0 0 0 4 6 $((21 * M + 12288)) 0
 	# The source counts nothing: a copy is counted where it was sent to.
 	before "$D0" "${ITEMS[@]}"
@@ -452,7 +450,7 @@ counted()
 	want "EOPNOTSUPP 0 0" rawcopy -f n -s "$D0" "$D1" 0 0:1M
 	is "$(copy_stat "$D1" "${ITEMS[@]}")" "2 0 $M 1 0 0 0 0 0 0 0"
 	# A dry run is no copy.
-	want "0 0 $M" rawcopy -f d "$D0" 32M 0:1M
+	device_did "$D0" 0 0 want "0 0 $M" rawcopy -f d "$D0" 32M 0:1M
 	rose_by 0 0 0 0 0 0 0 0 0 0 0
 	# Neither is what was refused.
 	want "EINVAL 0 0" rawcopy "$D0" 0 0:1M
@@ -469,13 +467,13 @@ counted_in_stack()
 	make_null d1 size=32
 	make_dm two "0 16384 linear $D0 0
 16384 16384 linear $D1 0"
-	want "0 $((3 * M)) $((2 * M))" rawcopy /dev/mapper/two 4M 0:1M 8M:1M 1M:1M
+	device_did "$D0" 2 2 want "0 $((3 * M)) $((2 * M))" rawcopy /dev/mapper/two 4M 0:1M 8M:1M 1M:1M
 	is "$(copy_stat /dev/mapper/two "${ITEMS[@]}")" "1 $((2 * M)) $M 0 0 0 0 0 0 0 0"
 	is "$(copy_stat "$D0" "${ITEMS[@]}")" "0 0 0 0 0 0 0 2 2 $((2 * M)) 0"
 	is "$(copy_stat "$D1" "${ITEMS[@]}")" "0 0 0 0 0 0 0 0 0 0 0"
 	# A partition is counted on its disk.
 	add_partition "$D0" 1 16M 8M
-	want "0 $M $M" rawcopy -f n /dev/d0p1 0 4M:1M
+	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n /dev/d0p1 0 4M:1M
 	is "$(copy_stat "$D0" "${ITEMS[@]}")" "1 $M 0 0 0 0 0 3 3 $((3 * M)) 0"
 }
 
@@ -535,6 +533,7 @@ dry_run_large()
 	make_null d0 size=16384
 	want "0 0 $((7 * 1024 * M + 512))" rawcopy -f d "$D0" 8G "512M:$((7 * 1024 * M + 512))"
 	want "0 0 $((8 * 1024 * M - 8 * M))" rawcopy -f d "$D0" 8G "0:$((8 * M - 8192))*1024+$((8 * M))"
+	is "$(device_copies "$D0")" "0 0" "commands of the device"
 }
 
 # Dirty pages may stay where they are, for nothing is read.
@@ -543,7 +542,7 @@ dry_run_cache()
 	make_null d0 size=16
 	exec 9<>"$D0"
 	pattern fill -b -o 0 -l 64K "$D0" 1
-	want "0 0 65536" rawcopy -f d "$D0" 8M 0:64K
+	device_did "$D0" 0 0 want "0 0 65536" rawcopy -f d "$D0" 8M 0:64K
 	is "$(awk '{ print $5 }' /sys/block/d0/stat)" 0 "writes"
 }
 
@@ -588,9 +587,10 @@ diskstats()
 	pattern fill -l 8M "$D1" 2
 	exec 8<>"$D0" 9<>"$D1"
 	IO_OF=("$D0")
-	io_rose "0 0 1 2048" want "0 $M $M" rawcopy "$D0" 8M 0:1M
-	io_rose "0 0 1 24" want "0 12288 12288" rawcopy "$D0" 8M 0:4K 8K:4K 16K:4K
-	io_rose "0 0 2 $((20 * 2048))" want "0 $((20 * M)) $((20 * M))" rawcopy "$D0" 32M 0:20M
+	io_rose "0 0 1 2048" device_did "$D0" 1 1 want "0 $M $M" rawcopy "$D0" 8M 0:1M
+	io_rose "0 0 1 24" device_did "$D0" 1 3 want "0 12288 12288" rawcopy "$D0" 8M 0:4K 8K:4K 16K:4K
+	io_rose "0 0 2 $((20 * 2048))" device_did "$D0" 2 2 \
+		want "0 $((20 * M)) $((20 * M))" rawcopy "$D0" 32M 0:20M
 	# Emulated, it is what it is.
 	queue "$D0" copy_max_bytes 0
 	io_rose "1 8 1 8" want "0 4096 0" rawcopy "$D0" 8M 0:4K
@@ -602,18 +602,20 @@ diskstats_stack()
 	make_dm lin "0 65536 linear $D0 2048"
 	exec 8<>/dev/mapper/lin
 	IO_OF=("$D0" /dev/mapper/lin)
-	io_rose "0 0 1 2048 0 0 1 2048" want "0 $M $M" rawcopy /dev/mapper/lin 8M 0:1M
+	io_rose "0 0 1 2048 0 0 1 2048" device_did "$D0" 1 1 \
+		want "0 $M $M" rawcopy /dev/mapper/lin 8M 0:1M
 	add_partition "$D0" 1 48M 8M
 	IO_OF=("$D0" /dev/d0p1)
 	exec 9<>/dev/d0p1
-	io_rose "0 0 1 2048 0 0 1 2048" want "0 $M $M" rawcopy /dev/d0p1 4M 0:1M
+	io_rose "0 0 1 2048 0 0 1 2048" device_did "$D0" 1 1 \
+		want "0 $M $M" rawcopy /dev/d0p1 4M 0:1M
 }
 
 diskstats_nvme()
 {
 	exec 8<>/dev/vm/big
 	IO_OF=(/dev/vm/big)
-	io_rose "0 0 1 2048" want "0 $M $M" rawcopy -f n /dev/vm/big 8M 0:1M
+	io_rose "0 0 1 2048" device_did /dev/vm/big 1 1 want "0 $M $M" rawcopy -f n /dev/vm/big 8M 0:1M
 	is "$(sed 's/^ *//' "/sys/block/$(leaf_of /dev/vm/big)/inflight" | tr -s ' ')" "0 0" inflight
 }
 
@@ -622,7 +624,7 @@ diskstats_dry_run()
 	make_null d0 size=64
 	exec 8<>"$D0"
 	IO_OF=("$D0")
-	io_rose "0 0 0 0" want "0 0 $M" rawcopy -f nd "$D0" 8M 0:1M
+	io_rose "0 0 0 0" device_did "$D0" 0 0 want "0 0 $M" rawcopy -f nd "$D0" 8M 0:1M
 }
 
 diskstats_refused()
@@ -656,7 +658,7 @@ trace_events()
 	make_null d1 size=64
 	start_trace blk_copy
 	mm=$(stat -c %Hr,%Lr "$D0")
-	want "0 12288 12288" rawcopy -f n "$D0" 8M 0:4K 8K:4K 16K:4K
+	device_did "$D0" 1 3 want "0 12288 12288" rawcopy -f n "$D0" 8M 0:4K 8K:4K 16K:4K
 	trace | cut -d: -f2- >"$TMP/trace"
 	cat "$TMP/trace"
 	is "$(grep -c . "$TMP/trace")" 3 events
@@ -682,7 +684,7 @@ trace_letters()
 	make_dm lin "0 65536 linear $D0 2048"
 	start_trace block:block_bio_queue block:block_rq_issue block:block_rq_complete \
 		block:block_bio_remap
-	want "0 12288 12288" rawcopy -f n /dev/mapper/lin 8M 0:4K 8K:4K 16K:4K
+	device_did "$D0" 1 3 want "0 12288 12288" rawcopy -f n /dev/mapper/lin 8M 0:4K 8K:4K 16K:4K
 	trace | cut -d: -f2- >"$TMP/trace"
 	cat "$TMP/trace"
 	is "$(lines 'block_bio_queue: .* CI ')" 6 "COPY_INs queued, to both"
@@ -703,7 +705,7 @@ blk_tracer()
 	echo 1 >/sys/block/d0/trace/enable
 	defer eval "echo 0 >/sys/block/d0/trace/enable"
 	start_trace
-	want "0 $M $M" rawcopy -f n "$D0" 8M 0:1M
+	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n "$D0" 8M 0:1M
 	trace | tee "$TMP/trace"
 	is "$(lines ' Q +R 0 \+ 2048 ')" 1 "COPY_INs queued"
 	is "$(lines ' Q +W 16384 \+ 2048 ')" 1 "COPY_OUTs queued"

@@ -318,7 +318,7 @@ held_before()
 {
 	make_held "$1" "${@:3}"
 	before "$DST" copies offloaded_bytes emulated_bytes failed
-	counting "$D1" want "EBUSY 0 0" rawcopy -f n -m "$2" -M "$2" -s "$FROM" "$DST" "$AT" "10M:$LEN"
+	device_did "$D1" 0 0 want "EBUSY 0 0" rawcopy -f n -m "$2" -M "$2" -s "$FROM" "$DST" "$AT" "10M:$LEN"
 	rose_by 0 0 0 0
 	around "$D1" 0
 	counting "$D1" want "0 $LEN 0" rawcopy -m "$2" -M "$2" -s "$FROM" "$DST" "$AT" "10M:$LEN"
@@ -341,11 +341,11 @@ held_in_second_window()
 	HELD=$((81 * M))
 	make_held one size=112
 	before "$DST" copies offloaded_bytes emulated_bytes failed
-	want "EBUSY $first $first" rawcopy -f n "$DST" 17M "10M:1M*65+0"
+	device_did "$D1" 4 64 want "EBUSY $first $first" rawcopy -f n "$DST" 17M "10M:1M*65+0"
 	rose_by 1 "$first" 0 0
 	pattern check -o 17M -l 64M "$D1" 2 @17M:2 "10M:1M*64+0"
 	pattern check -o $((81 * M + M / 2)) -l 512K "$D1" 2
-	want "0 $((65 * M)) $first" rawcopy "$DST" 17M "10M:1M*65+0"
+	device_did "$D1" 4 64 want "0 $((65 * M)) $first" rawcopy "$DST" 17M "10M:1M*65+0"
 	pattern check -o 17M -l 65M "$D1" 2 @17M:2 "10M:1M*65+0"
 	pattern check -b -o 17M -l 65M "$DST" 2 @17M:2 "10M:1M*65+0"
 	rose_by 3 $((2 * first)) "$M" 0

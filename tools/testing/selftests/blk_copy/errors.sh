@@ -757,7 +757,7 @@ by_requeue()
 	echo 0 >"$dir/verbose"
 	echo 100 >"$dir/probability"
 	echo 5 >"$dir/times"
-	fail_copy "0 $M $M" "0 $M $M" copy_src_dst
+	device_did /dev/d0 1 1 fail_copy "0 $M $M" "0 $M $M" copy_src_dst
 	is "$(cat "$dir/times")" 0 "requeues left"
 }
 
@@ -791,28 +791,30 @@ by_closed_gate()
 	queue /dev/d0 copy_max_bytes $((16 * M))
 }
 
+# copy_over_suspend NAME: while it is paused
+copy_over_suspend()
+{
+	paused_copy -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
+	suspends "$1"
+	let_go
+	wait "$COPY"
+	fail_copy "0 $M $M" "0 $M $M" cat "$TMP/result"
+}
+
 by_stale_token()
 {
 	local stale
 
 	stale=$(copy_stat /dev/mapper/dst stale)
-	paused_copy -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
-	suspends "$1"
-	let_go
-	wait "$COPY"
+	device_did /dev/d0 1 1 copy_over_suspend "$1"
 	is $(($(copy_stat /dev/mapper/dst stale) - stale)) 1 "stale tokens"
-	fail_copy "0 $M $M" "0 $M $M" cat "$TMP/result"
 }
 
 # A COPY_OUT does not rely on the destination's table once it is mapped; one that
 # waits in front of it does not either.
 by_suspended_destination()
 {
-	paused_copy -f "$FLAG" -s /dev/mapper/src /dev/mapper/dst 0 0:1M
-	suspends dst
-	let_go
-	wait "$COPY"
-	fail_copy "0 $M $M" "0 $M $M" cat "$TMP/result"
+	device_did /dev/d0 1 1 copy_over_suspend dst
 }
 
 by_nvme_status()

@@ -190,6 +190,7 @@ crossing_copies()
 	# Of those inside the disk all bytes are offloaded, of the others none.
 	is "$(sort "$TMP/copies" | uniq -c | tr -s ' ' | tr '\n' ,)" \
 		" 60 0 4194304 0, 20 0 4194304 4194304," results
+	is "$(device_copies "$DISK")" "20 20" "commands, ranges of the device"
 	pattern check -l 20M "$LOOP" 1 @4M:1 0:4M @8M:1 0:4M @12M:1 0:4M @16M:1 0:4M
 }
 
@@ -215,9 +216,10 @@ argument_on_destination()
 	new_disk
 	if [ "$1" = two ]; then
 		make_dm "hang$NR" "0 $(sectors "$DISK") linear $DISK 0"
-		ends "0 $M $M" rawcopy -a "/dev/mapper/hang$NR" -s "$DISK" "/dev/mapper/hang$NR" 512 8M:1M
+		device_did "$DISK" 1 1 ends "0 $M $M" rawcopy -a "/dev/mapper/hang$NR" -s "$DISK" \
+			"/dev/mapper/hang$NR" 512 8M:1M
 	else
-		ends "0 $M $M" rawcopy -a "$DISK" "$DISK" 512 8M:1M
+		device_did "$DISK" 1 1 ends "0 $M $M" rawcopy -a "$DISK" "$DISK" 512 8M:1M
 	fi
 	pattern check -o 512 "$DISK" 1 @512:1 8M:1M
 }
@@ -324,6 +326,7 @@ killed_waiter()
 	dmsetup resume "dst$NR"
 	must_end "$first" "the copy that held the locks"
 	is "$(cat "$TMP/out")" "0 $M $M"
+	is "$(device_copies "$DISK")" "1 1" "commands, ranges of the device"
 	pattern check -l 80M "$DISK" 0 @0:1 80M:1M
 }
 
@@ -344,11 +347,12 @@ reader_does_not_wait()
 	pattern check -b -l 1M "$DST" 3 &
 	must_end $! "a reader of the destination"
 	wait $!
-	ends "0 $M $M" rawcopy "$DST" 8M 90M:1M
+	device_did "$DISK" 1 1 ends "0 $M $M" rawcopy "$DST" 8M 90M:1M
 	fails ended "$copier"
 	dmsetup resume "src$NR"
 	must_end "$copier" "the copy whose source was suspended"
 	is "$(cat "$TMP/out")" "0 $M $M"
+	is "$(device_copies "$DISK")" "2 2" "commands, ranges of the device"
 	# But not what the copy has made old.
 	pattern check -b -l 1M "$DST" 1 @0:1 80M:1M
 	pattern check -l 80M "$DISK" 0 @0:1 80M:1M @8M:1 90M:1M

@@ -158,7 +158,7 @@ io_stat()
 	pattern fill "$D0" 1
 	exec 8<>"$D0" 9<>"$D1"
 	make_cgroup
-	want "0 $M $M" in_cgroup rawcopy -f n "$D0" 32M 0:1M
+	device_did "$D0" 1 1 want "0 $M $M" in_cgroup rawcopy -f n "$D0" 32M 0:1M
 	is "$(charged "$CGROUP" "$D0")" "$M $M" "bytes charged for offload"
 	want "0 $((20 * M)) 0" in_cgroup rawcopy -s "$D0" "$D1" 0 0:20M
 	is "$(charged "$CGROUP" "$D0")" "$((21 * M)) $M" "bytes charged to the source"
@@ -178,7 +178,7 @@ throttled()
 	make_null d0 size=64
 	pattern fill "$D0" 1
 	start_trace blk_copy:blk_copy_token
-	want "0 $((7 * M)) $((7 * M))" rawcopy -f n "$D0" 32M 0:7M
+	device_did "$D0" 1 1 want "0 $((7 * M)) $((7 * M))" rawcopy -f n "$D0" 32M 0:7M
 	is "$(tokens)" "1x$((7 * M))"
 	make_cgroup
 	echo "$(number "$D0") $1=$2" >"$CGROUP/io.max"
@@ -345,7 +345,7 @@ ioprio()
 	make_null d0 size=16
 	queue "$D0" scheduler mq-deadline
 	start_trace block:block_rq_issue
-	want "0 $M $M" ionice -c 1 -n 3 rawcopy -f n "$D0" 8M 0:1M
+	device_did "$D0" 1 1 want "0 $M $M" ionice -c 1 -n 3 rawcopy -f n "$D0" 8M 0:1M
 	queue "$D0" copy_max_bytes 0
 	want "0 4096 0" ionice -c 3 rawcopy "$D0" 8M 4M:4K
 	trace

@@ -290,6 +290,7 @@ others_hang()
 		wait "$pid"
 	done
 	is "$(sort -u "$TMP"/hang?)" "0 67108864 67108864"
+	is "$(device_copies /dev/m0)" "20 20" "commands, ranges of the device"
 }
 
 # Buffers are kept for the next copy, until memory is short.
