@@ -558,12 +558,6 @@ read_error()
 prove "an error of reading through the cache: what was before it is written" read_error rw
 prove "an error of reading through the cache, O_DIRECT" read_error d
 
-# bytes_copied of the argument in a file
-file_copied()
-{
-	od -An -tu8 -j 32 -N 8 "$1" | tr -d ' '
-}
-
 # A kill ends it at once.  What it wrote by then is 64 KiB; it has read some more.
 killed()
 {

@@ -451,13 +451,19 @@ next_times_out()
 	echo 1 >"$NULLB/d0/timeout_inject/times"
 }
 
+# may_time_out: d0, when that is said
+may_time_out()
+{
+	queue /dev/d0 io_timeout 500
+	echo 0 >"$NULLB/d0/timeout_inject/verbose"
+	echo 100 >"$NULLB/d0/timeout_inject/probability"
+}
+
 make_timing_out()
 {
 	make_null d0 size=16 "$@"
 	pattern fill /dev/d0 2
-	queue /dev/d0 io_timeout 500
-	echo 0 >"$NULLB/d0/timeout_inject/verbose"
-	echo 100 >"$NULLB/d0/timeout_inject/probability"
+	may_time_out
 }
 
 # In commands of 1 MiB, of which the third never ends; it has done nothing.
@@ -742,9 +748,7 @@ by_bad_sector()
 
 by_time_out()
 {
-	queue /dev/d0 io_timeout 500
-	echo 0 >"$NULLB/d0/timeout_inject/verbose"
-	echo 100 >"$NULLB/d0/timeout_inject/probability"
+	may_time_out
 	next_times_out 0
 	fail_copy "ETIMEDOUT 0 0" "0 $M 0" copy_src_dst
 }

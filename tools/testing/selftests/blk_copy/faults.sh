@@ -49,12 +49,6 @@ half()
 	echo "/sys/block/f0/f0p$1/make-it-fail"
 }
 
-# messages PATTERN: how many lines of the kernel log match
-messages()
-{
-	dmesg | grep -cE -- "$1" || :
-}
-
 MESSAGE='copy command failed'
 
 # A command that fails once: the copy succeeds, and says so, once.

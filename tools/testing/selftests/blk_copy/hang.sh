@@ -251,12 +251,6 @@ suspend()
 	dmsetup suspend --nolockfs "$1"
 }
 
-# file_copied FILE: bytes_copied of the argument in it
-file_copied()
-{
-	od -An -tu8 -j 32 -N 8 "$1" | tr -d ' '
-}
-
 is_counter()
 {
 	[ "$(debug_counter "$1")" -eq "$2" ]

@@ -42,23 +42,9 @@ most_at_once()
 	echo local >"$TRACING/trace_clock"
 }
 
-at_least()
-{
-	[ "$1" -ge "$2" ] || { echo "$3: only $1, should be at least $2"; return 1; }
-}
-
 at_most()
 {
 	[ "$1" -le "$2" ] || { echo "$3: $1, should be at most $2"; return 1; }
-}
-
-idle()
-{
-	local gauge
-
-	for gauge in outs_inflight emulation_bios_inflight emulation_bytes; do
-		is "$(debug_counter "$gauge")" 0 "$gauge when nothing runs"
-	done
 }
 
 # remake_null NAME ATTRIBUTE=VALUE...: the same disk with the same data

@@ -145,6 +145,12 @@ is()
 	[ "$1" = "$2" ] || { echo "${3:-value}: is '$1', should be '$2'"; return 1; }
 }
 
+# at_least HAVE MINIMUM WHAT
+at_least()
+{
+	[ "$1" -ge "$2" ] || { echo "$3: only $1, should be at least $2"; return 1; }
+}
+
 # want OUTPUT COMMAND...: the command prints exactly this, whatever its status.
 want()
 {
@@ -203,6 +209,18 @@ sha()
 	cat "$@" | sha1sum
 }
 
+# file_copied FILE: bytes_copied of the argument in it
+file_copied()
+{
+	od -An -tu8 -j 32 -N 8 "$1" | tr -d ' '
+}
+
+# messages PATTERN: lines of the kernel log since "dmesg -C" that match
+messages()
+{
+	dmesg | grep -cE -- "$1" || :
+}
+
 # ----------------------------------------------------------------- devices
 
 # disk_of DEVICE: the name below /sys/block, for a partition that of its disk.
@@ -215,19 +233,18 @@ disk_of()
 	echo "${dir##*/}"
 }
 
-# wait_for COMMAND...: until it succeeds, at most 20 s.
+# wait_for COMMAND...: until it succeeds, for 20 s, and a second at most.
 wait_for()
 {
-	local i
+	local end=$((SECONDS + 21))
 
-	for ((i = 0; i < 400; i++)); do
-		if "$@" >/dev/null 2>&1; then
-			return 0
+	until "$@" >/dev/null 2>&1; do
+		if [ "$SECONDS" -ge "$end" ]; then
+			echo "never happened: $*"
+			return 1
 		fi
 		sleep 0.05
 	done
-	echo "never happened: $*"
-	return 1
 }
 
 drop_null()
@@ -436,6 +453,16 @@ debug_counter()
 	while read -r name value; do
 		[ "$name" != "$1" ] || echo "$value"
 	done <"$DEBUG/counters"
+}
+
+# idle: nothing of any copy is left.
+idle()
+{
+	local gauge
+
+	for gauge in outs_inflight emulation_bios_inflight emulation_bytes; do
+		is "$(debug_counter "$gauge")" 0 "$gauge when nothing runs"
+	done
 }
 
 # ------------------------------------------------------------------ timing

@@ -70,12 +70,6 @@ set_timeout()
 	done
 }
 
-# messages PATTERN: lines of the kernel log since "dmesg -C" that match
-messages()
-{
-	dmesg | grep -cE -- "$1" || :
-}
-
 # ----------------------------------------------------------------- payload
 
 # Number of ranges (0's based) of the Copy commands that were set up

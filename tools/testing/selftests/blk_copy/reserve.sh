@@ -33,20 +33,6 @@ fault_on()
 	echo 100 >"$FAULTS/$name/probability"
 }
 
-at_least()
-{
-	[ "$1" -ge "$2" ] || { echo "$3: only $1, should be at least $2"; return 1; }
-}
-
-idle()
-{
-	local gauge
-
-	for gauge in outs_inflight emulation_bios_inflight emulation_bytes; do
-		is "$(debug_counter "$gauge")" 0 "$gauge when nothing runs"
-	done
-}
-
 INJECTED=
 
 # met_faults NAME: how many allocations were refused since fault_on
