@@ -160,6 +160,8 @@ io_stat()
 	make_cgroup
 	device_did "$D0" 1 1 want "0 $M $M" in_cgroup rawcopy -f n "$D0" 32M 0:1M
 	is "$(charged "$CGROUP" "$D0")" "$M $M" "bytes charged for offload"
+	want "0 0 $M" in_cgroup rawcopy -f d "$D0" 32M 0:1M
+	is "$(charged "$CGROUP" "$D0")" "$M $M" "bytes charged after a dry run"
 	want "0 $((20 * M)) 0" in_cgroup rawcopy -s "$D0" "$D1" 0 0:20M
 	is "$(charged "$CGROUP" "$D0")" "$((21 * M)) $M" "bytes charged to the source"
 	is "$(charged "$CGROUP" "$D1")" "0 $((20 * M))" "bytes charged to the destination"
