@@ -1334,6 +1334,36 @@ static void error_beside_stale(struct kunit *test)
 	expect_data(test, f);
 }
 
+static void refuse_out(struct fake_cmd *cmd, const void *arg)
+{
+	const sector_t *sector = arg;
+
+	if (cmd->op == FAKE_OUT && cmd->bio->bi_iter.bi_sector == *sector)
+		cmd->status = BLK_STS_NOTSUPP;
+}
+
+/* The last piece was refused, and its status is the one that arrives. */
+static void error_beside_refusal(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, SZ_2M, 64);
+	struct span s = { .sects = 128, .nr_segs = 1, .dst = 2001 };
+	struct test_copy *c = new_copy(test, f, s, BLK_COPY_NO_EMULATION);
+	const sector_t last = s.dst + 64;
+
+	f->judge_arg = &last;
+	f->judge = refuse_out;
+	fake_fail(f, FAKE_RULE(BIT(FAKE_OUT), s.dst, s.dst, BLK_STS_MEDIUM));
+	issue(c);
+	assert_event(test, ended(c));
+	KUNIT_EXPECT_EQ(test, c->wrong, 0);
+	/* What it was is not known any more. */
+	KUNIT_EXPECT_EQ(test, c->error, -EIO);
+	KUNIT_EXPECT_EQ(test, c->done, 0);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, 2);
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_ERROR_FALLBACKS), 1);
+	expect_data(test, f);
+}
+
 /* ------------------------------------------------- copies that are stopped */
 
 /* Behind what could not be read nothing is written, before it all is. */
@@ -1985,6 +2015,7 @@ static struct kunit_case async_test_cases[] = {
 	KUNIT_CASE_PARAM(call_learns, learn_gen_params),
 	KUNIT_CASE(stale_is_retried),
 	KUNIT_CASE(error_beside_stale),
+	KUNIT_CASE(error_beside_refusal),
 	KUNIT_CASE(stops_behind_error),
 	KUNIT_CASE_PARAM(stops_when_killed, mode_gen_params),
 	KUNIT_CASE(stops_when_blocks_grow),
