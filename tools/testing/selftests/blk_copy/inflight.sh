@@ -93,13 +93,16 @@ outs_in_flight()
 	idle
 }
 
-# A real device: it has not moved anything when the command is taken.
+# A real device: it has not moved anything when the command is taken.  It takes
+# its time, because the host may run it before the thread that sends.
 nvme_outs_in_flight()
 {
 	pattern fill -l 160M /dev/vm/big 1
 	echo 1 >"$DEBUG/counters"
+	slow_disk big 67108864
 	device_did /dev/vm/big 4 4 most_at_once "$(leaf_of /dev/vm/big)" \
 		want "0 67108864 67108864" rawcopy -f n /dev/vm/big 80M 0:64M
+	slow_disk big 0
 	pattern check -l 160M /dev/vm/big 1 @80M:1 0:64M
 	at_least "$(debug_counter outs_inflight_max)" 4 "COPY_OUTs in flight"
 	at_least "$(cat "$TMP/max")" 4 "commands in flight"

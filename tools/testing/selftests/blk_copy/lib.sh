@@ -233,10 +233,10 @@ disk_of()
 	echo "${dir##*/}"
 }
 
-# wait_for COMMAND...: until it succeeds, for 20 s, and a second at most.
+# wait_for COMMAND...: until it succeeds, for a minute at least.
 wait_for()
 {
-	local end=$((SECONDS + 21))
+	local end=$((SECONDS + 61))
 
 	until "$@" >/dev/null 2>&1; do
 		if [ "$SECONDS" -ge "$end" ]; then
