@@ -49,7 +49,8 @@ half()
 	echo "/sys/block/f0/f0p$1/make-it-fail"
 }
 
-MESSAGE='copy command failed'
+# By what failed: requests of the first half end COPY_INs, of the second COPY_OUTs.
+MESSAGE=(- 'copy source failed' 'copy command failed')
 
 # A command that fails once: the copy succeeds, and says so, once.
 one_failed_command()
@@ -61,8 +62,8 @@ one_failed_command()
 	pattern check /dev/f0 1 @40M:1 0:4M
 	is "$(copy_stat /dev/f0 copies failed error_fallbacks)" "1 0 1" \
 		"copies, failed, error_fallbacks"
-	is "$(messages "$MESSAGE")" 1 messages
-	messages "f0p2: $MESSAGE \(I/O error\): reading and writing 4194304 bytes" |
+	is "$(messages "${MESSAGE[$1]}")" 1 messages
+	messages "f0p2: ${MESSAGE[$1]} \(I/O error\): reading and writing 4194304 bytes" |
 		grep -qx 1
 }
 
@@ -76,7 +77,7 @@ one_failed_command_forbidden()
 	pattern check /dev/f0 1
 	is "$(copy_stat /dev/f0 copies failed error_fallbacks)" "1 1 1" \
 		"copies, failed, error_fallbacks"
-	is "$(messages "$MESSAGE.*giving up")" 1 messages
+	is "$(messages "${MESSAGE[$1]}.*giving up")" 1 messages
 }
 
 # All requests fail, the reads and writes of the emulation too.
@@ -128,7 +129,7 @@ offloaded 0
 wrong 0" cat "$TMP/out"
 	fallbacks=$(copy_stat /dev/f0 error_fallbacks)
 	is "$fallbacks" 1000 error_fallbacks
-	have=$(messages "$MESSAGE")
+	have=$(messages "${MESSAGE[2]}")
 	[ "$have" -ge 1 ]
 	[ "$have" -lt 500 ]
 }
