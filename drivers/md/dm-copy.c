@@ -52,10 +52,10 @@ void dm_copy_exit(struct mapped_device *md)
  *
  * Waits for commands that rely on the mapping.  That needs nothing that the
  * suspend blocks: such a command runs at the leaf already, below every stacked
- * device, and ends or is dropped as its driver's timeout handling has it.  One that has not started
- * finds the pin changed and does not wait for anybody.  Nor does it matter that
- * bios above wait for a resume, also of other suspended devices: waiting bios
- * hold no pin.
+ * device, and ends or is dropped as the timeout handling of its driver has it.
+ * One that has not started finds the pin changed and does not wait for anybody.
+ * Nor does it matter that bios above wait for a resume, also of other suspended
+ * devices: waiting bios hold no pin.
  *
  * Context: may sleep.
  * Return: 0, or -ERESTARTSYS if a signal ended the wait, as for the device's own
