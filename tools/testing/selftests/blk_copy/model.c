@@ -213,9 +213,11 @@ static unsigned int whole_every = WHOLE;
 /* Number of the last copy after which all disks were compared */
 static u32 last_whole;
 static int verbose;
+static u32 lines_max;
 static unsigned char *io_buf;
 static char *trace_buf;
 #define TRACE_BUF_BYTES	65536
+#define TRACE_RING_KIB	8192	/* per CPU */
 static int trace_fd = -1;
 
 /* All that makes the case, in few lines: the log of a test shows the last 40 */
@@ -487,6 +489,9 @@ static void open_trace(void)
 	if ((mkdir(TRACE_DIR, 0755) && errno != EEXIST) ||
 	    write_text(TRACE_DIR "/events/blk_copy/enable", "1"))
 		die("make a trace instance");
+	/* A copy in pieces of 4 KiB has more events than the default holds. */
+	if (write_text(TRACE_DIR "/buffer_size_kb", "%d", TRACE_RING_KIB))
+		die("size of the trace's buffer");
 	trace_fd = open(TRACE_DIR "/trace_pipe",
 			O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (trace_fd < 0)
@@ -677,6 +682,7 @@ static void see_line(struct copy *c, struct seen *s, const char *line)
 static void read_trace(struct copy *c, struct seen *s)
 {
 	size_t have = 0;
+	u32 lines = 0;
 	ssize_t n;
 
 	while ((n = read(trace_fd, trace_buf + have,
@@ -686,6 +692,7 @@ static void read_trace(struct copy *c, struct seen *s)
 		have += n;
 		trace_buf[have] = 0;
 		while ((end = strchr(line, '\n'))) {
+			lines++;
 			*end = 0;
 			if (verbose > 1)
 				printf("# %s\n", line);
@@ -696,6 +703,7 @@ static void read_trace(struct copy *c, struct seen *s)
 		have = strlen(line);
 		memmove(trace_buf, line, have);
 	}
+	lines_max = max(lines_max, lines);
 }
 
 /* ------------------------------------------------------- making a copy */
@@ -1552,6 +1560,7 @@ int main(int argc, char **argv)
 	run_copies();
 	read_trace(NULL, NULL);
 	i = check_gauges();
+	printf("# at most %u events of one copy\n", lines_max);
 	print_kinds();
 	cleanup();
 	return i;

@@ -85,6 +85,7 @@ class_is_not_empty()
 : >"$TMP/model"
 prove "random copies leave every byte as the model says" random_copies
 grep '^# SEED' "$TMP/model" | head -n 1
+grep '^# at most' "$TMP/model"
 prove "a seed draws the same copies again" seed_repeats
 prove "one wrong byte anywhere on any disk is seen" wrong_byte_is_seen
 prove "what a failed copy has done is whole blocks of its destination" \
