@@ -157,7 +157,12 @@ want()
 	local expected=$1 have
 
 	shift
-	have=$("$@" 2>&1) || :
+	# Without exec bash forks twice for a program.
+	if declare -F "$1" >/dev/null; then
+		have=$("$@" 2>&1) || :
+	else
+		have=$(exec "$@" 2>&1) || :
+	fi
 	[ "$have" = "$expected" ] || {
 		echo "$*"
 		echo "  printed '$have', should be '$expected'"
@@ -223,14 +228,39 @@ messages()
 
 # ----------------------------------------------------------------- devices
 
-# disk_of DEVICE: the name below /sys/block, for a partition that of its disk.
+# find_disk DEVICE: REPLY is the name below /sys/block, for a partition that of its
+# disk.  It is asked for all the time and starts no program: with all its checks the
+# debug kernel takes a quarter of a second for one.
+find_disk()
+{
+	local dir name
+
+	REPLY=
+	for dir in /sys/block/dm-*/dm; do
+		[[ $1 == /dev/mapper/* ]] || break
+		read -r name <"$dir/name" || continue
+		[ "$name" != "${1##*/}" ] || REPLY=${dir%/dm}
+	done
+	for dir in "/sys/class/block/${1##*/}" /sys/class/block/*; do
+		[ -z "$REPLY" ] || break
+		[[ ! /dev/${dir##*/} -ef $1 ]] || REPLY=$dir
+	done
+	# A node that somebody else made
+	[ -n "$REPLY" ] || REPLY=$(readlink -f "/sys/dev/block/$(stat -Lc %Hr:%Lr "$1")")
+	for dir in /sys/block/*; do
+		[ ! -e "$dir/${REPLY##*/}/partition" ] || REPLY=$dir
+	done
+	REPLY=${REPLY##*/}
+	[ -n "$REPLY" ]
+}
+
+# disk_of DEVICE: the same, printed.
 disk_of()
 {
-	local dir
+	local REPLY
 
-	dir=$(readlink -f "/sys/dev/block/$(stat -Lc %Hr:%Lr "$1")")
-	[ ! -e "$dir/partition" ] || dir=${dir%/*}
-	echo "${dir##*/}"
+	find_disk "$1"
+	echo "$REPLY"
 }
 
 # wait_for COMMAND...: until it succeeds, for a minute at least.
@@ -299,36 +329,52 @@ sectors()
 
 # ---------------------------------------------------------------- counters
 
-# copy_stat DEVICE ITEM...: values of /sys/block/<disk>/copy_stat; leaf:ITEM is
-# the value of the leaf below.
-copy_stat()
+# read_stat DEVICE ITEM...: STAT_NOW are values of /sys/block/<disk>/copy_stat;
+# leaf:ITEM is the value of the leaf below.
+read_stat()
 {
-	local dev=$1 disk item name value out=
+	local dev=$1 item name value REPLY
 
 	shift
+	STAT_NOW=()
 	for item in "$@"; do
 		case $item in
-		leaf:*) disk=$(leaf_of "$dev") ;;
-		*) disk=$(disk_of "$dev") ;;
+		leaf:*) find_leaf "$dev" ;;
+		*) find_disk "$dev" ;;
 		esac
 		while read -r name value; do
-			[ "$name" != "${item#leaf:}" ] || out+=" $value"
-		done <"/sys/block/$disk/copy_stat"
+			[ "$name" != "${item#leaf:}" ] || STAT_NOW+=("$value")
+		done <"/sys/block/$REPLY/copy_stat"
 	done
-	echo "${out# }"
 }
 
-# leaf_of DEVICE: what executes its commands and counts them.  For a namespace of
-# NVMe that is the hidden disk of its (only) path.
+# copy_stat DEVICE ITEM...: the same, printed.
+copy_stat()
+{
+	read_stat "$@"
+	echo "${STAT_NOW[*]}"
+}
+
+# find_leaf DEVICE: REPLY is what executes its commands and counts them.  For a
+# namespace of NVMe that is the hidden disk of its (only) path.
+find_leaf()
+{
+	local path
+
+	find_disk "$1"
+	[[ $REPLY == nvme* ]] || return 0
+	for path in "/sys/block/${REPLY%n*}c"*"n${REPLY##*n}"; do
+		[ ! -d "$path" ] || REPLY=${path##*/}
+	done
+}
+
+# leaf_of DEVICE: the same, printed.
 leaf_of()
 {
-	local disk path
+	local REPLY
 
-	disk=$(disk_of "$1")
-	for path in "/sys/block/${disk%n*}c"*"n${disk##*n}"; do
-		[[ $disk != nvme* || ! -d $path ]] || disk=${path##*/}
-	done
-	echo "$disk"
+	find_leaf "$1"
+	echo "$REPLY"
 }
 
 # before DEVICE ITEM...: remember these of copy_stat; "leaf:" before an item means
@@ -338,16 +384,17 @@ before()
 	STAT_DEV=$1
 	shift
 	STAT_ITEMS=("$@")
-	read -ra STAT_BEFORE <<<"$(copy_stat "$STAT_DEV" "$@")"
+	read_stat "$STAT_DEV" "$@"
+	STAT_BEFORE=("${STAT_NOW[@]}")
 }
 
 rose_by()
 {
-	local have=() now i
+	local have=() i
 
-	read -ra now <<<"$(copy_stat "$STAT_DEV" "${STAT_ITEMS[@]}")"
-	for i in "${!now[@]}"; do
-		have+=($((now[i] - STAT_BEFORE[i])))
+	read_stat "$STAT_DEV" "${STAT_ITEMS[@]}"
+	for i in "${!STAT_NOW[@]}"; do
+		have+=($((STAT_NOW[i] - STAT_BEFORE[i])))
 	done
 	is "${have[*]}" "$*" "rise of ${STAT_ITEMS[*]}"
 }
@@ -355,13 +402,14 @@ rose_by()
 # queue DEVICE ATTRIBUTE [VALUE]: read or set what is below queue/.
 queue()
 {
-	local file
+	local line REPLY
 
-	file=/sys/block/$(disk_of "$1")/queue/$2
+	find_disk "$1"
 	if [ $# -gt 2 ]; then
-		echo "$3" >"$file"
+		echo "$3" >"/sys/block/$REPLY/queue/$2"
 	else
-		cat "$file"
+		read -r line <"/sys/block/$REPLY/queue/$2" || return
+		echo "$line"
 	fi
 }
 
@@ -378,43 +426,54 @@ set_queue()
 	queue "$1" "$2" "$3"
 }
 
-# device_copies DEVICE: commands, ranges that the device itself counted.
-device_copies()
+# read_copies DEVICE: REPLY is the commands and ranges that the device itself counted.
+read_copies()
 {
-	local disk nsid
+	local disk commands ranges nsid
 
-	disk=$(disk_of "$1")
-	if [ -d "/sys/block/$disk/null_blk" ]; then
-		echo "$(cat "/sys/block/$disk/null_blk/copy_commands")" \
-			"$(cat "/sys/block/$disk/null_blk/copy_ranges")"
-	elif [ -e "/sys/block/$disk/nsid" ]; then
+	find_disk "$1"
+	disk=/sys/block/$REPLY
+	REPLY="0 0"
+	if [ -d "$disk/null_blk" ]; then
+		read -r commands <"$disk/null_blk/copy_commands"
+		read -r ranges <"$disk/null_blk/copy_ranges"
+		REPLY="$commands $ranges"
+	elif [ -e "$disk/nsid" ]; then
 		# What nvme-copies does, without starting Python.
-		nsid=$(cat "/sys/block/$disk/nsid")
-		awk -v nsid="$nsid" '$1 ~ /pci_nvme_copy$/ || /pci_nvme_copy / {
+		read -r nsid <"$disk/nsid"
+		REPLY=$(awk -v nsid="$nsid" '$1 ~ /pci_nvme_copy$/ || /pci_nvme_copy / {
 			if (match($0, "nsid " nsid " nr [0-9]+")) {
 				n++
 				split(substr($0, RSTART, RLENGTH), w, " ")
 				r += w[4]
 			}
-		} END { print n + 0, r + 0 }' /run/vm/trace
-	else
-		echo "0 0"
+		} END { print n + 0, r + 0 }' /run/vm/trace)
 	fi
+}
+
+# device_copies DEVICE: the same, printed.
+device_copies()
+{
+	local REPLY
+
+	read_copies "$1"
+	echo "$REPLY"
 }
 
 # counting DEVICE COMMAND...: run it; DID_COMMANDS, DID_RANGES are what the
 # device counted meanwhile.
 counting()
 {
-	local dev=$1 before after
+	local dev=$1 before
 
 	shift
-	before=$(device_copies "$dev")
+	read_copies "$dev"
+	before=$REPLY
 	"$@"
-	after=$(device_copies "$dev")
+	read_copies "$dev"
 	# Not both in arithmetic: a device never counts down.
-	DID_COMMANDS=$((${after% *} - ${before% *}))
-	DID_RANGES=$((${after#* } - ${before#* }))
+	DID_COMMANDS=$((${REPLY% *} - ${before% *}))
+	DID_RANGES=$((${REPLY#* } - ${before#* }))
 }
 
 # did COMMANDS RANGES: what counting must have seen.
@@ -442,7 +501,11 @@ device_copied()
 # sectors_written DEVICE: as the statistics of its disk say
 sectors_written()
 {
-	awk '{ print $7 }' "/sys/block/$(disk_of "$1")/stat"
+	local words REPLY
+
+	find_disk "$1"
+	read -ra words <"/sys/block/$REPLY/stat"
+	echo "${words[6]}"
 }
 
 # debug_counter NAME: of /sys/kernel/debug/blk_copy/counters.
