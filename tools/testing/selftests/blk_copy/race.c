@@ -416,6 +416,20 @@ static void gather(struct one_copy *c)
 	}
 }
 
+#define LONGEST_PAUSE	1280	/* ms */
+
+/*
+ * For the next round, where a change did not come in the pause: with all the
+ * checks of the debug kernel a new table takes longer than 40 ms.
+ */
+static void longer_pause(unsigned int *ms)
+{
+	if (*ms < LONGEST_PAUSE) {
+		*ms *= 2;
+		set_pause(*ms);
+	}
+}
+
 /* With opts.running: until the command is at the device; else in the pause */
 static int wait_for_middle(const struct one_copy *c, u64 pauses)
 {
@@ -465,8 +479,8 @@ static int reload_once(int leaf, int src, int dst, u64 old, u64 new,
 static int cmd_reload(char **argv)
 {
 	u64 stale = counter("stale"), old = 0, new = AREA_BYTES;
+	unsigned int i, pause = 40;
 	int leaf, src, dst, bad = 0;
-	unsigned int i;
 
 	snprintf(leaf_path, sizeof(leaf_path), "%s", argv[0]);
 	leaf = open_dev(leaf_path);
@@ -477,9 +491,13 @@ static int cmd_reload(char **argv)
 	src = open_dev(src_path);
 	dst = open_dev(dst_path);
 	if (!opts.running)
-		set_pause(40);
+		set_pause(pause);
 	for (i = 1; i <= opts.n && !bad; i++) {
+		u64 before = counter("stale");
+
 		bad = reload_once(leaf, src, dst, old, new, i);
+		if (!opts.running && counter("stale") == before)
+			longer_pause(&pause);
 		old = new;
 		new = AREA_BYTES - new;
 	}
@@ -584,8 +602,8 @@ static int target_once(int leaf, int src, int dst, u64 old, u64 new,
 static int cmd_target(char **argv)
 {
 	u64 old = AREA_BYTES, new = 2 * AREA_BYTES;
+	unsigned int i, pause = 100;
 	int leaf, src, dst, bad = 0;
-	unsigned int i;
 
 	snprintf(leaf_path, sizeof(leaf_path), "%s", argv[0]);
 	leaf = open_dev(leaf_path);
@@ -597,9 +615,13 @@ static int cmd_target(char **argv)
 	if (opts.running)
 		set_target_step();
 	else
-		set_pause(100);
+		set_pause(pause);
 	for (i = 1; i <= opts.n && !bad; i++) {
+		u64 before = hits;
+
 		bad = target_once(leaf, src, dst, old, new, i);
+		if (!opts.running && hits == before)
+			longer_pause(&pause);
 		old = new;
 		new = 3 * AREA_BYTES - new;
 	}
