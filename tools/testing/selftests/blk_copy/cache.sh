@@ -220,7 +220,10 @@ mapped()
 # the scheduler, and so is whether any copy is offloaded, but not what is copied.
 mapped_anyhow()
 {
-	mapcopy "${DIRECT[@]}" "$1" "$TO" "${TWO[@]}" | grep -xE 'offloaded|emulated'
+	local how
+
+	how=$(exec mapcopy "${DIRECT[@]}" "$1" "$TO" "${TWO[@]}") || :
+	[[ $how == offloaded || $how == emulated ]] || fail "mapcopy: $how"
 }
 
 for MODE in null emulated "direct null" /dev/vm/big "stacked null" "direct stacked emulated"; do
