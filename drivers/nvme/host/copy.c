@@ -441,6 +441,15 @@ void __nvme_cleanup_copy(struct request *req)
 }
 
 /*
+ * Has the driver taken it back?  By itself, or by the deletion of its queue, which a
+ * controller that still answers reports for each command in it.
+ */
+static bool nvme_copy_taken_back(u16 status)
+{
+	return status == NVME_SC_HOST_ABORTED_CMD || status == NVME_SC_ABORT_QUEUE;
+}
+
+/*
  * Did it take too long?  First the driver asks the controller to abort a command;
  * one that times out once more has the controller disabled.  Others that end with
  * that one, or with a reset, have failed on their way.
@@ -448,8 +457,7 @@ void __nvme_cleanup_copy(struct request *req)
 static bool nvme_copy_timed_out(const struct request *req, u16 status)
 {
 	return status == NVME_SC_ABORT_REQ ||
-		(status == NVME_SC_HOST_ABORTED_CMD &&
-		 (req->rq_flags & RQF_TIMED_OUT));
+		(nvme_copy_taken_back(status) && (req->rq_flags & RQF_TIMED_OUT));
 }
 
 /**
@@ -471,7 +479,9 @@ blk_status_t __nvme_copy_status(struct request *req, blk_status_t status)
 		return BLK_STS_NOTSUPP;
 	if (nvme_copy_timed_out(req, nvme_status))
 		return BLK_STS_TIMEOUT;
-	return nvme_is_path_error(nvme_status) ? BLK_STS_TRANSPORT : status;
+	if (nvme_copy_taken_back(nvme_status) || nvme_is_path_error(nvme_status))
+		return BLK_STS_TRANSPORT;
+	return status;
 }
 
 /**

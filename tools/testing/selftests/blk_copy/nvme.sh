@@ -156,7 +156,8 @@ abort()
 aborted_command()
 {
 	pattern fill -l 16M "$BIG" 1
-	set_timeout "$BIG" 2000
+	# Until it times out again, which is for the next test, the disk must be fast.
+	set_timeout "$BIG" $((2000 * ${SLOWER:-1}))
 	before "$BIG" failed error_fallbacks command_errors
 	start_trace nvme:nvme_complete_rq
 	device_did "$BIG" 1 1 abort "ETIMEDOUT 0 0" -f n "$BIG" 8M 0:1M
@@ -170,6 +171,28 @@ aborted_command()
 	pattern check -o 9M -l 7M "$BIG" 1 @10M:1 0:1M
 	device_did "$BIG" 1 1 want "0 $M $M" rawcopy -f n "$BIG" 8M 0:1M
 	pattern check -l 16M "$BIG" 1 @8M:1 0:1M @10M:1 0:1M
+}
+
+# The same, but the controller cannot abort it in time and is reset: the driver takes
+# the command back by deleting its queue, which the controller reports.
+reset_for_command()
+{
+	pattern fill -l 16M "$BIG" 1
+	set_timeout "$BIG" 1000
+	before "$BIG" failed command_errors
+	start_trace nvme:nvme_complete_rq
+	slow_disk big 100000
+	dmesg -C
+	device_did "$BIG" 1 1 want "ETIMEDOUT 0 0" rawcopy -f n "$BIG" 8M 0:1M
+	slow_disk big 0
+	trace 'status=0x(8|371)$'
+	[ -n "$(trace 'status=0x(8|371)$')" ]
+	[ "$(messages 'opcode 0x19 .* timeout, reset controller')" -gt 0 ]
+	rose_by 1 1
+	pattern check -l 8M "$BIG" 1
+	pattern check -o 9M -l 7M "$BIG" 1
+	device_did "$BIG" 1 1 want "0 $M $M" rawcopy -f n "$BIG" 8M 0:1M
+	pattern check -l 16M "$BIG" 1 @8M:1 0:1M
 }
 
 # fault STATUS: the next command of any path that is not executed yet fails so.
@@ -456,9 +479,12 @@ fabrics()
 prove "the payload of a command is 32 bytes for each range" payload
 prove "a long command has more time than the queue's timeout" long_command
 prove "a command that the driver aborts has timed out" aborted_command
+prove "a command for which the driver resets the controller has timed out" reset_for_command
 prove "ETIMEDOUT for Abort Requested, without a second command" status 0x7 ETIMEDOUT
 prove "ENOLINK for Aborted by Host without a timeout, without a second command" \
 	status 0x371 ENOLINK
+prove "ENOLINK for Submission Queue Deletion without a timeout, without a second command" \
+	status 0x8 ENOLINK
 prove "a command that fails in the device is sent once" failing_device
 prove "two paths: counted by the path and by the node" two_paths
 prove "a path is lost under copies" lost_path
