@@ -203,7 +203,7 @@ throttled_hard()
 	pattern fill "$D0" 1
 	exec 8<>"$D0"
 	make_cgroup
-	echo "$(number "$D0") wbps=$((8 * M))" >"$CGROUP/io.max"
+	echo "$(number "$D0") wbps=$((8 * M / ${SLOWER:-1}))" >"$CGROUP/io.max"
 	device_did "$D0" 3 3 want "0 $((5 * M)) $((5 * M))" in_cgroup rawcopy -f n "$D0" 32M 0:5M
 	while [ "$closed" -eq 0 ]; do
 		[ "$SECONDS" -lt "$end" ] || fail "no copy met the closed gate"
