@@ -27,13 +27,18 @@ def read(path):
 		return [line.rstrip('\r\n') for line in f]
 
 
+def explained(lines, filters):
+	"""Does a filter match, from the first line on?  Later ones say what it is about."""
+	text = '\n'.join(lines[:5])
+	matches = (p.search(text) for p in filters)
+	return any(m and m.start() < len(lines[0]) for m in matches)
+
+
 def bad_lines(lines, filters=()):
 	"""Indices of the bad lines, less those that a filter explains."""
 	found = []
 	for i, line in enumerate(lines):
-		# Some messages say in a second line what it is about.
-		both = '\n'.join(lines[i:i + 2])
-		if BAD_LOG.search(line) and not any(p.search(both) for p in filters):
+		if BAD_LOG.search(line) and not explained(lines[i:], filters):
 			found.append(i)
 	return found
 

@@ -487,7 +487,6 @@ prove "ENOLINK for Submission Queue Deletion without a timeout, without a second
 	status 0x8 ENOLINK
 prove "a command that fails in the device is sent once" failing_device
 prove "two paths: counted by the path and by the node" two_paths
-prove "a path is lost under copies" lost_path
 prove "formatted between COPY_IN and COPY_OUT, whole blocks" formatted_aligned
 prove "formatted between COPY_IN and COPY_OUT, part of a block" formatted_misaligned \
 	"EINVAL 0 0" "$OTHER" 32M 3s:1s
@@ -495,4 +494,7 @@ prove "formatted between COPY_IN and COPY_OUT, parts of blocks of the source" \
 	formatted_misaligned "EOPNOTSUPP 0 0" -f n "$OTHER" 32M 3s:8s
 prove "formatted by way of the other path" formatted_by_other_path
 prove "NVMe over fabrics is emulated, though the target has Copy" fabrics
+# Last: the debug kernel finds fault with how pciehp takes its locks then, and checks
+# no locks from there on.
+prove "a path is lost under copies" lost_path
 finish
