@@ -231,7 +231,8 @@ int main(int argc, char **argv)
 			die("what is -%c?", opt);
 	}
 	if (argc - optind < 2)
-		die("fault [-t THREADS] [-n COPIES] [-f] [-s] [-E] [-l LEN] [-r RANGES] SRC DST...");
+		die("fault [-t THREADS] [-n COPIES] [-f] [-s] [-E] [-l LEN]\n"
+		    "      [-r RANGES] SRC DST...");
 	set_up(argv[optind], argv + optind + 1, argc - optind - 1);
 	run();
 	print_sums();
