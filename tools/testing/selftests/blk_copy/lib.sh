@@ -248,7 +248,8 @@ find_disk()
 	# A node that somebody else made
 	[ -n "$REPLY" ] || REPLY=$(readlink -f "/sys/dev/block/$(stat -Lc %Hr:%Lr "$1")")
 	for dir in /sys/block/*; do
-		[ ! -e "$dir/${REPLY##*/}/partition" ] || REPLY=$dir
+		[ -e "/sys/class/block/${REPLY##*/}/partition" ] || break
+		[ ! -e "$dir/${REPLY##*/}" ] || REPLY=$dir
 	done
 	REPLY=${REPLY##*/}
 	[ -n "$REPLY" ]
