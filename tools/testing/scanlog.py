@@ -18,7 +18,8 @@ BAD_LOG = re.compile(r'''
 	still\ held | Invalid\ wait\ context | suspicious\ RCU |
 	sleeping\ function\ called | scheduling\ while\ atomic |
 	INFO:\ task\ .*\ blocked | rcu.*detected\ stalls? | soft\ lockup |
-	workqueue\ lockup | kmemleak:\ .*disabled
+	workqueue\ lockup | kmemleak:\ .*disabled | non-static\ key |
+	turning\ off\ the\ locking | Disabling\ lock\ debugging
 	''', re.X)
 
 
