@@ -1264,6 +1264,12 @@ static void blk_copy_set_fill(struct blk_copy_set *set, unsigned int nr_chunks,
 		list_add_tail(&units[i].entry, &set->unit_pool.free);
 }
 
+/* Compound: whoever gets them in a bio may take a reference to any page of them. */
+static void *blk_copy_alloc_reserve(gfp_t gfp, void *order)
+{
+	return alloc_pages(gfp | __GFP_COMP, (unsigned long)order);
+}
+
 /**
  * blk_copy_set_init - make what the copies of one user run on
  * @set:	the set, zeroed
@@ -1271,8 +1277,8 @@ static void blk_copy_set_fill(struct blk_copy_set *set, unsigned int nr_chunks,
  * @nr_chunks:	tokens, at least 1; 4 keep one copy at full speed
  * @nr_units:	buffers in use at most, 512 KiB each, at least 1; 14 keep one
  *		emulated copy at full speed
- * @bufs:	pool of pages of order get_order(64 KiB) for when memory is
- *		short, of which nobody else takes any; NULL = the set makes one
+ * @bufs:	pool of compound pages of order get_order(64 KiB) for when memory
+ *		is short, of which nobody else takes any; NULL = the set makes one
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
@@ -1292,9 +1298,9 @@ int blk_copy_set_init(struct blk_copy_set *set, const char *name,
 		goto out_exit;
 	if (bioset_init(&set->bios, BIO_POOL_SIZE, 0, 0))
 		goto out_exit;
-	if (!bufs && mempool_init_page_pool(&set->own_bufs,
-					    BLK_COPY_RESERVE_BUFS,
-					    BLK_COPY_RESERVE_ORDER))
+	if (!bufs && mempool_init(&set->own_bufs, BLK_COPY_RESERVE_BUFS,
+				  blk_copy_alloc_reserve, mempool_free_pages,
+				  (void *)(long)BLK_COPY_RESERVE_ORDER))
 		goto out_exit;
 	set->bufs = bufs ? bufs : &set->own_bufs;
 	if (blk_copy_init_shrinker(set, name))
