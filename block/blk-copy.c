@@ -1133,6 +1133,7 @@ static u32 blk_copy_chunk_size(const struct blk_copy *copy)
 
 static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
 {
+	u32 step;
 	int err;
 
 	if (!copy->set)
@@ -1146,8 +1147,10 @@ static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
 	copy->granule = max(bdev_logical_block_size(copy->src),
 			    bdev_logical_block_size(copy->dst));
 	copy->chunk_bytes = blk_copy_chunk_size(copy);
-	copy->hint.step_bytes = min_not_zero(copy->hint.step_bytes,
-					     copy->chunk_bytes);
+	/* What the call has learnt may be of a device with smaller blocks. */
+	step = min_not_zero(copy->hint.step_bytes, copy->chunk_bytes);
+	copy->hint.step_bytes = max(round_down(step, copy->granule),
+				    copy->granule);
 	copy->hint.no_offload |= copy->flags & BLK_COPY_NO_OFFLOAD;
 	copy->fail_at = U64_MAX;
 	copy->task = task;
