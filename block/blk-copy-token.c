@@ -914,7 +914,8 @@ static void blk_copy_mark_done(struct blk_copy_token *token,
  * stacked device that the references came through can change its mapping.
  *
  * A driver makes its own checks before: on a dry run this function marks the
- * slice and fails, and nothing may follow.
+ * slice and fails, and nothing may follow.  A request that the block layer sends
+ * once more after that calls it, and marks the slice, again.
  *
  * Context: any.
  * Return: BLK_STS_OK with @hold taken, or BLK_STS_NOTSUPP with @hold empty.

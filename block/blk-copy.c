@@ -302,8 +302,12 @@ static void blk_copy_chunk_settle(struct blk_copy_chunk *chunk)
 	const struct blk_copy_map *done = &chunk->token.done;
 	u64 offloaded = blk_copy_map_below(done, chunk->step);
 
-	/* A map that lost a slice knows too little, but not after success. */
-	if (done->lost && chunk->state != BLK_COPY_CHUNK_EMULATE)
+	/*
+	 * A map that lost a slice knows too little, but not after success.  On
+	 * a dry run its sum is nothing to go by: a leaf may mark a slice twice.
+	 */
+	if (done->lost && chunk->state != BLK_COPY_CHUNK_EMULATE &&
+	    !(chunk->copy->flags & BLK_COPY_DRY_RUN))
 		offloaded = min_t(u64, done->bytes, chunk->step);
 	chunk->offloaded += offloaded;
 	if (!(chunk->copy->flags & BLK_COPY_DRY_RUN))
