@@ -1235,6 +1235,91 @@ static void forbidden_without_limit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, f->count[FAKE_IN].seen, 0);
 }
 
+static void overflow_token(struct fake_cmd *cmd, const void *arg)
+{
+	if (cmd->op != FAKE_IN)
+		return;
+	set_bit(BLK_COPY_TOKEN_OVERFLOW, &bio_copy_token(cmd->bio)->flags);
+	cmd->status = BLK_STS_NOTSUPP;
+}
+
+/* Every command is one of whole blocks of 4096 bytes. */
+static void note_granule(struct fake_cmd *cmd, const void *arg)
+{
+	if (!IS_ALIGNED(cmd->bio->bi_iter.bi_sector | bio_sectors(cmd->bio), 8))
+		cmd->status = BLK_STS_INVAL;
+}
+
+/* Even one block is too fragmented for a token: halved until it is emulated. */
+static void overflow_is_emulated(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, SZ_2M, ANY_SECTORS);
+	struct span s = { .sects = 16, .nr_segs = 1, .dst = 2001 };
+	struct test_copy *c = new_copy(test, f, s, 0);
+
+	f->judge = overflow_token;
+	want_copy(c, c->bytes);
+	issue(c);
+	expect_good(test, c);
+	KUNIT_EXPECT_EQ(test, c->emulated, c->bytes);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, 0);
+	/* 16, 8, 4, 2, 1, and two more blocks until the call has learnt it */
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_OVERFLOW), 5 + 2);
+	expect_data(test, f);
+}
+
+static void forbidden_overflow(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, SZ_2M, ANY_SECTORS);
+
+	f->judge = overflow_token;
+	expect_forbidden(test, f);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, 0);
+	KUNIT_EXPECT_NE(test, fake_stat(f, BLK_COPY_STAT_OVERFLOW), 0);
+}
+
+/* No token is sent before all of its COPY_INs have ended. */
+static void out_waits_for_all_ins(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, SZ_2M, ANY_SECTORS);
+	struct span s = { .sects = 16, .stride = 32, .nr_segs = 3, .dst = 2001 };
+	struct test_copy *c = new_copy(test, f, s, 0);
+
+	/* The first and the last end at once. */
+	fake_hold(f, FAKE_RULE(BIT(FAKE_IN), 32, 47, NO_STATUS));
+	want_copy(c, c->bytes);
+	issue(c);
+	assert_event(test, f->count[FAKE_IN].seen == 3);
+	flush_workqueue(c->copy.set->wq);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, 0);
+	KUNIT_EXPECT_EQ(test, fake_now(f, FAKE_IN), 1);
+	fake_release_all(f);
+	expect_good(test, c);
+	KUNIT_EXPECT_EQ(test, c->offloaded, c->bytes);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, 1);
+	expect_data(test, f);
+}
+
+/* A step that an earlier window was cut to is no multiple of a block of today. */
+static void step_is_whole_blocks(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, SZ_2M, 0);
+	struct queue_limits *lim = &f->disk->queue->limits;
+	struct span s = { .sects = 64, .nr_segs = 1, .dst = 2000 };
+	struct test_copy *c = new_copy(test, f, s, 0);
+
+	lim->logical_block_size = SZ_4K;
+	c->copy.hint.step_bytes = 13 << SECTOR_SHIFT;
+	f->judge = note_granule;
+	want_copy(c, c->bytes);
+	issue(c);
+	assert_event(test, ended(c));
+	lim->logical_block_size = SECTOR_SIZE;
+	expect_good(test, c);
+	KUNIT_EXPECT_EQ(test, c->emulated, c->bytes);
+	expect_data(test, f);
+}
+
 #define STEP_SECTS	128
 #define NR_STEPS	16
 
@@ -1671,6 +1756,62 @@ static void set_of_one_hangs(struct kunit *test)
 	expect_data(test, bad);
 }
 
+struct pool_case {
+	const char	*desc;
+	bool		of_caller;
+};
+
+static const struct pool_case pool_cases[] = {
+	{ "of the set" },
+	{ "of the caller", .of_caller = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(pool, pool_cases, desc);
+
+static void *alloc_compound(gfp_t gfp, void *order)
+{
+	return alloc_pages(gfp | __GFP_COMP, (unsigned long)order);
+}
+
+/* The reserve's pages are compound, and a caller's pool outlives the set. */
+static void set_reserve(struct kunit *test)
+{
+	const struct pool_case *p = test->param_value;
+	void *order = (void *)(long)BLK_COPY_RESERVE_ORDER;
+	struct fake_disk *f = new_disk(test, SZ_2M, 0);
+	struct async_test *t = test->priv;
+	struct blk_copy_set *set = &t->set;
+	mempool_t *pool = NULL;
+	struct test_copy *c;
+
+	if (p->of_caller) {
+		pool = mempool_create(1, alloc_compound, mempool_free_pages,
+				      order);
+		KUNIT_ASSERT_NOT_NULL(test, pool);
+	}
+	KUNIT_ASSERT_EQ(test, blk_copy_set_init(set, "kunit", 1, 2, pool), 0);
+	t->has_set = true;
+	KUNIT_EXPECT_PTR_EQ(test, set->bufs, pool ?: &set->own_bufs);
+	KUNIT_EXPECT_EQ(test, set->own_bufs.min_nr,
+			pool ? 0 : BLK_COPY_RESERVE_BUFS);
+	KUNIT_EXPECT_EQ(test, compound_order(set->bufs->elements[0]),
+			BLK_COPY_RESERVE_ORDER);
+
+	c = new_copy(test, f, (struct span) {
+		.sects = 1500, .nr_segs = 1, .dst = 2001 }, 0);
+	want_copy(c, c->bytes);
+	issue(c);
+	expect_good(test, c);
+	expect_data(test, f);
+
+	blk_copy_set_exit(set);
+	t->has_set = false;
+	if (pool) {
+		KUNIT_EXPECT_EQ(test, pool->curr_nr, 1);
+		mempool_destroy(pool);
+	}
+}
+
 /* Nobody but the test runs these: who gets the only chunk, and when? */
 static void init_waiter(struct blk_copy *copy, struct blk_copy_set *set)
 {
@@ -2012,6 +2153,10 @@ static struct kunit_case async_test_cases[] = {
 	KUNIT_CASE(refused_is_emulated),
 	KUNIT_CASE(forbidden_refused),
 	KUNIT_CASE(forbidden_without_limit),
+	KUNIT_CASE(overflow_is_emulated),
+	KUNIT_CASE(forbidden_overflow),
+	KUNIT_CASE(out_waits_for_all_ins),
+	KUNIT_CASE(step_is_whole_blocks),
 	KUNIT_CASE_PARAM(call_learns, learn_gen_params),
 	KUNIT_CASE(stale_is_retried),
 	KUNIT_CASE(error_beside_stale),
@@ -2028,6 +2173,7 @@ static struct kunit_case async_test_cases[] = {
 	KUNIT_CASE(set_of_one_huge),
 	KUNIT_CASE(set_of_one_huge_emulated),
 	KUNIT_CASE_PARAM(set_of_one_hangs, mode_gen_params),
+	KUNIT_CASE_PARAM(set_reserve, pool_gen_params),
 	KUNIT_CASE(set_turns),
 	KUNIT_CASE(set_turn_of_owner),
 	KUNIT_CASE_PARAM(cow_writes, mode_gen_params),
