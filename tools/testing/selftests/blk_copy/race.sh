@@ -177,9 +177,10 @@ reset_under_offload()
 	device_did /dev/vm/big 1 1 want "0 1048576 1048576" rawcopy -f n /dev/vm/big 100M 0:1M
 }
 
+# remove_null LIMIT: by their COPY_OUTs the devices were at work, or not at all.
 remove_null()
 {
-	local i sum=0
+	local i sum=0 outs=0
 
 	for i in 1 2 3 4; do
 		# shellcheck disable=SC2086
@@ -187,9 +188,11 @@ remove_null()
 		race_hits during -n 1 -e EIO,EINVAL -l 8388608 "/dev/g$i" "/dev/g$i" \
 			"$NULLB/g$i/power=0"
 		sum=$((sum + $(value hits)))
+		outs=$((outs + $(value outs)))
 		fails test -e "/sys/block/g$i"
 	done
 	[ "$sum" -ge 4 ]
+	is "$outs" "$(($1 > 0 ? sum : 0))" "hits while a COPY_OUT was at a device"
 }
 
 # A disk goes in the pause between COPY_IN and COPY_OUT.
@@ -217,13 +220,17 @@ remove_scsi()
 # Until then reads and writes get Invalid Namespace, which is EOPNOTSUPP.
 remove_namespace()
 {
-	local ctrl disk
+	local ctrl disk commands
 
 	disk=$(basename "$(realpath /dev/vm/other)")
 	ctrl=/dev/${disk%n*}
+	commands=$(grep -c "pci_nvme_copy .* nsid 7 " /run/vm/trace || true)
 	race_hits during -n 1 -e EIO,EOPNOTSUPP,EINVAL -l 8388608 /dev/vm/other /dev/vm/other \
 		"!nvme detach-ns $ctrl -n 7 -c 0 >/dev/null"
 	wait_for test ! -e "/sys/block/$disk"
+	# While it ran; the disk is not there any more to be asked.
+	[ "$(value outs)" -gt 0 ]
+	[ "$(grep -c "pci_nvme_copy .* nsid 7 " /run/vm/trace)" -gt "$commands" ]
 }
 
 # limit_to_zero_and_back DEVICE LENGTH LIMIT: again until copies went both ways
