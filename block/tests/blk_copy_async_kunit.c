@@ -1290,6 +1290,7 @@ static void out_waits_for_all_ins(struct kunit *test)
 	want_copy(c, c->bytes);
 	issue(c);
 	assert_event(test, f->count[FAKE_IN].seen == 3);
+	KUNIT_ASSERT_FALSE(test, ended(c));
 	flush_workqueue(c->copy.set->wq);
 	KUNIT_EXPECT_EQ(test, f->count[FAKE_OUT].seen, 0);
 	KUNIT_EXPECT_EQ(test, fake_now(f, FAKE_IN), 1);
