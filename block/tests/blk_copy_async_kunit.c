@@ -1304,7 +1304,7 @@ static void out_waits_for_all_ins(struct kunit *test)
 /* A step that an earlier window was cut to is no multiple of a block of today. */
 static void step_is_whole_blocks(struct kunit *test)
 {
-	struct fake_disk *f = new_disk(test, SZ_2M, 0);
+	struct fake_disk *f = new_disk(test, SZ_2M, ANY_SECTORS);
 	struct queue_limits *lim = &f->disk->queue->limits;
 	struct span s = { .sects = 64, .nr_segs = 1, .dst = 2000 };
 	struct test_copy *c = new_copy(test, f, s, 0);
@@ -1312,6 +1312,7 @@ static void step_is_whole_blocks(struct kunit *test)
 	lim->logical_block_size = SZ_4K;
 	c->copy.hint.step_bytes = 13 << SECTOR_SHIFT;
 	f->judge = note_granule;
+	fake_fail(f, FAKE_ALL(BIT(FAKE_OUT), BLK_STS_NOTSUPP));
 	want_copy(c, c->bytes);
 	issue(c);
 	assert_event(test, ended(c));
