@@ -44,7 +44,8 @@ struct blk_copy_range {
  * @bytes_copied:	out: bytes that are proven copied, counted from
  *			@dst_offset without a gap; also set when the call fails
  * @bytes_offloaded:	out: how many of these the devices moved themselves;
- *			after a dry run: how many they would
+ *			after a dry run: how many they would, or fewer if very
+ *			many pieces would not be offloaded
  * @reserved:		in: must be 0
  *
  * No range may overlap the destination.  That is looked for on one whole disk
