@@ -2,6 +2,7 @@
 /*
  * From what the user wrote to ranges that fit, are aligned, do not overlap.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,12 +11,16 @@
 static int check_align(const struct dev *dev, const char *what, __u64 value)
 {
 	__u64 rest = value % dev->lbs;
+	char below[32] = "";
 
 	if (!rest)
 		return 0;
+	/* An offset may be 0, but not a length. */
+	if (value > rest || strcmp(what, "length"))
+		snprintf(below, sizeof(below), "%llu or ", value - rest);
 	return complain(EXIT_FAILURE,
-			"%s: %s %llu is not a multiple of the logical block size %u (next: %llu or %llu)",
-			dev->path, what, value, dev->lbs, value - rest,
+			"%s: %s %llu is not a multiple of the logical block size %u (next: %s%llu)",
+			dev->path, what, value, dev->lbs, below,
 			value - rest + dev->lbs);
 }
 
