@@ -242,11 +242,13 @@ static inline bool bio_copy_dry_run(const struct bio *bio)
 }
 
 /* A dry run sends no command, so it is in no disk statistics either. */
-static inline void blk_copy_account_start(struct request *rq)
+static inline bool blk_copy_unaccounted(struct request *rq)
 {
-	if (unlikely(req_op(rq) == REQ_OP_COPY_OUT) &&
-	    bio_copy_dry_run(rq->bio))
-		rq->rq_flags &= ~RQF_IO_STAT;
+	if (likely(req_op(rq) != REQ_OP_COPY_OUT) ||
+	    !bio_copy_dry_run(rq->bio))
+		return false;
+	rq->rq_flags &= ~RQF_IO_STAT;
+	return true;
 }
 
 /* Ends a COPY_IN at a leaf; such a bio never becomes a request. */
@@ -295,8 +297,9 @@ static inline bool bio_copy_dry_run(const struct bio *bio)
 	return false;
 }
 
-static inline void blk_copy_account_start(struct request *rq)
+static inline bool blk_copy_unaccounted(struct request *rq)
 {
+	return false;
 }
 
 static inline int bio_copy_split_sectors(struct bio *bio,

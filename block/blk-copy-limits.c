@@ -46,7 +46,8 @@ void blk_copy_validate_limits(struct queue_limits *lim)
 				BLK_COPY_TOKEN_ENTRIES);
 
 	if (!c->max_hw_sectors || !c->max_segment_sectors ||
-	    (lim->features & BLK_FEAT_ZONED) || lim->integrity.tuple_size) {
+	    (lim->features & BLK_FEAT_ZONED) ||
+	    lim->integrity.blk_copy_metadata_size) {
 		blk_copy_zero_limits(c);
 		return;
 	}

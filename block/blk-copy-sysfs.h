@@ -61,19 +61,20 @@ static ssize_t queue_copy_domain_show(struct gendisk *disk, char *page)
 	if (lim->copy.domain == BLK_COPY_DOMAIN_MIXED)
 		return sysfs_emit(page, "mixed\n");
 	return sysfs_emit(page, "%016llx-lba%u-pi%u\n", lim->copy.domain,
-			  lim->logical_block_size, lim->integrity.tuple_size);
+			  lim->logical_block_size,
+			  lim->integrity.blk_copy_metadata_size);
 }
 
-QUEUE_RO_ENTRY(queue_copy_max_hw_bytes, "copy_max_hw_bytes");
+QUEUE_LIM_RO_ENTRY(queue_copy_max_hw_bytes, "copy_max_hw_bytes");
 QUEUE_LIM_RW_ENTRY(queue_copy_max_bytes, "copy_max_bytes");
-QUEUE_RO_ENTRY(queue_copy_max_segments, "copy_max_segments");
-QUEUE_RO_ENTRY(queue_copy_max_segment_bytes, "copy_max_segment_bytes");
-QUEUE_RO_ENTRY(queue_copy_opt_bytes, "copy_opt_bytes");
-QUEUE_RO_ENTRY(queue_copy_domain, "copy_domain");
+QUEUE_LIM_RO_ENTRY(queue_copy_max_segments, "copy_max_segments");
+QUEUE_LIM_RO_ENTRY(queue_copy_max_segment_bytes, "copy_max_segment_bytes");
+QUEUE_LIM_RO_ENTRY(queue_copy_opt_bytes, "copy_opt_bytes");
+QUEUE_LIM_RO_ENTRY(queue_copy_domain, "copy_domain");
 
 #endif /* CONFIG_BLK_COPY */
 
-static struct attribute *queue_copy_attrs[] = {
+static blk_copy_attr_t queue_copy_attrs[] = {
 #ifdef CONFIG_BLK_COPY
 	&queue_copy_max_hw_bytes_entry.attr,
 	&queue_copy_max_bytes_entry.attr,
@@ -86,5 +87,5 @@ static struct attribute *queue_copy_attrs[] = {
 };
 
 static const struct attribute_group queue_copy_attr_group = {
-	.attrs	= queue_copy_attrs,
+	.blk_copy_attrs	= queue_copy_attrs,
 };

@@ -37,6 +37,17 @@ kernel_line()
 	' "$TOP/KERNELS"
 }
 
+# all_kernels: the series of KERNELS, the one asked for (or the default) first.
+all_kernels()
+{
+	local first
+
+	first=$(kernel_line "${KERNEL:-}" | awk '{ print $1 }')
+	[ -n "$first" ] || die "kernel ${KERNEL:-} is not in KERNELS"
+	echo "$first"
+	awk -v first="$first" '!/^#/ && NF >= 4 && $1 != first { print $1 }' "$TOP/KERNELS"
+}
+
 # use_kernel [X.Y]: sets SERIES, PACKAGE, FOUND_IN, KDIR (build/X.Y) and SRC.
 # shellcheck disable=SC2034
 use_kernel()

@@ -21,7 +21,12 @@ import sys
 import tempfile
 import time
 
+import hunks
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+PATCHES = os.path.join(TOP, 'patches')
+COMMON = os.path.join(PATCHES, 'common')
 
 # Directories of the repository whose files belong into a kernel tree.
 OUR_DIRS = (
@@ -57,12 +62,22 @@ class Kernel:
 		self.suites = suites.split(',')
 		self.tested = tested.split(',')
 		self.default = 'default' in flags.split(',')
+		self.number = [int(n) for n in series.split('.')]
 		self.dir = os.path.join(TOP, 'build', series)
 		self.pristine = os.path.join(self.dir, 'pristine')
 		self.src = os.path.join(self.dir, 'src')
 		self.state = os.path.join(self.dir, 'state')
-		self.patches = os.path.join(TOP, 'patches', series)
+		self.patches = os.path.join(PATCHES, series)
 		self._lock = None
+		self._lines = {}
+
+	def lines(self, name):
+		"""A file of the unpacked kernel, None if it has no such file."""
+		if name not in self._lines:
+			path = os.path.join(self.pristine, name)
+			self._lines[name] = read(path).decode().split('\n')[:-1] \
+				if os.path.isfile(path) else None
+		return self._lines[name]
 
 	def version(self):
 		"""The x.y.z that the unpacked Makefile names."""
@@ -109,6 +124,18 @@ def read(path):
 		return f.read()
 
 
+def put_text(path, text):
+	"""Have a file hold that text; False if it did."""
+	if os.path.exists(path) and read(path).decode() == text:
+		return False
+	os.makedirs(os.path.dirname(path), exist_ok=True)
+	with tempfile.NamedTemporaryFile('w', dir=os.path.dirname(path), delete=False) as f:
+		f.write(text)
+	os.chmod(f.name, 0o644)
+	os.rename(f.name, path)
+	return True
+
+
 def same(a, b):
 	return (os.path.isfile(a) and os.path.isfile(b) and
 		filecmp.cmp(a, b, shallow=False))
@@ -130,30 +157,41 @@ def put(src, dst):
 
 
 class Patch:
-	"""A hook patch: a header that people write, a diff that refresh makes."""
+	"""A hook patch as one kernel has it.
+
+	What people maintain are the shared hunks, patches/common/NAME, whose header
+	is that of a mail, and the kernel's own hunks, patches/X.Y/NAME, whose header
+	says why they are its own.  .path is what both make of it: a plain patch.
+	"""
 
 	def __init__(self, k, name):
 		self.k = k
 		self.name = name
-		self.path = os.path.join(k.patches, name)
-		self.header = ''
-		self.files = []
+		self.path = os.path.join(k.dir, 'patches', name)
+		self.header, self.shared = self._read(COMMON)
+		self.remark, self.own = self._read(k.patches)
 		self.diff = ''
-		if os.path.exists(self.path):
-			self._parse()
 
-	def _parse(self):
-		text = read(self.path).decode()
-		m = re.search(r'^(---\s*$|diff |--- \S+.*\n\+\+\+ )', text, re.M)
-		self.header = (text[:m.start()] if m else text).rstrip('\n') + '\n'
-		m = re.search(r'^(diff .*\n([a-z].*\n)*)?--- \S+.*\n\+\+\+ ', text, re.M)
-		self.diff = text[m.start():] if m else ''
-		for old, new in re.findall(r'^--- (\S+).*\n\+\+\+ (\S+)', self.diff, re.M):
+	def _read(self, where):
+		path = os.path.join(where, self.name)
+		if not os.path.exists(path):
+			return '', []
+		text = read(path).decode()
+		for old, new in re.findall(r'^--- (\S+).*\n\+\+\+ (\S+)', text, re.M):
 			if '/dev/null' in (old, new):
 				raise Failure('%s: %s: hooks edit existing files only; a new file '
 					      'stands in the repository at its kernel path' %
 					      (self.name, new if old == '/dev/null' else old))
-			self.files.append(new.split('/', 1)[1])
+		m = re.search(r'^(---\s*$|diff |--- \S+.*\n\+\+\+ )', text, re.M)
+		m = m or re.search(r'\Z', text)
+		try:
+			return text[:m.start()].rstrip('\n') + '\n', hunks.parse(text[m.start():])
+		except ValueError as e:
+			raise Failure('%s: %s' % (os.path.relpath(path, TOP), e))
+
+	@property
+	def files(self):
+		return sorted({h.file for h in self.shared + self.own})
 
 	def mail(self):
 		"""The header as git am takes it: From and Subject, a blank line, the rest."""
@@ -169,48 +207,95 @@ class Patch:
 		return '\n'.join(fields) + '\n\n' + (body.strip('\n') + '\n' if body.strip() else '')
 
 	def write(self):
-		text = self.mail() + '---\n\n' + self.diff
-		if os.path.exists(self.path) and read(self.path).decode() == text:
-			return False
-		os.makedirs(self.k.patches, exist_ok=True)
-		with open(self.path, 'w') as f:
-			f.write(text)
-		return True
+		"""Write back what people maintain; returns the paths that are new."""
+		wrote = []
+		own = self.remark.strip('\n')
+		for where, text in ((COMMON, self.mail() + '---\n\n' + hunks.write(self.shared)),
+				    (self.k.patches, (own + '\n---\n\n' if own else '') +
+				     hunks.write(self.own))):
+			path = os.path.join(where, self.name)
+			if where != COMMON and not self.own:
+				if os.path.exists(path):
+					os.unlink(path)
+					wrote.append(path)
+			elif put_text(path, text):
+				wrote.append(path)
+		return wrote
+
+	def place(self, h):
+		"""The one index at which a hunk of ours stands in the kernel's file."""
+		lines = self.k.lines(h.file)
+		if lines is None:
+			raise Failure('%s: touches %s, which %s (%s) does not have' %
+				      (self.name, h.file, self.k.package, self.k.version()))
+		places = h.places(lines)
+		if len(places) != 1:
+			raise Failure('hook %s does not apply (fuzz 0) to %s of Linux %s:\n  the hunk '
+				      '@@ %s fits %s\nscripts/port %s shows where it may belong' %
+				      (self.name, h.file, self.k.version(), h,
+				       'at %d places' % len(places) if places else 'nowhere',
+				       self.k.series))
+		return places[0]
+
+	def edits(self, some):
+		"""{file: edits} of some of our hunks."""
+		found = {}
+		for h in some:
+			found.setdefault(h.file, []).extend(h.edits(self.place(h)))
+		return found
+
+	def compose(self):
+		"""Make .diff, and the plain patch at .path, of shared and own hunks."""
+		parts = []
+		for f, edits in sorted(self.edits(self.shared + self.own).items()):
+			edits.sort()
+			for a, b in zip(edits, edits[1:]):
+				if hunks.clash(a, b):
+					raise Failure('%s: two hunks change line %d of %s (Linux %s)' %
+						      (self.name, b[0] + 1, f, self.k.version()))
+			parts.append(diff_lines(self.k, f, hunks.apply(self.k.lines(f), edits)))
+		self.diff = ''.join(parts)
+		put_text(self.path, self.mail() + '---\n\n' + self.diff)
 
 	def added(self):
 		"""Lines that this patch adds, per file."""
 		count = {}
-		name = None
-		for line in self.diff.splitlines():
-			if line.startswith('+++ '):
-				name = line.split()[1].split('/', 1)[1]
-				count[name] = 0
-			elif line.startswith('+') and name:
-				count[name] += 1
+		for h in self.shared + self.own:
+			count[h.file] = count.get(h.file, 0) + sum(b[0] == '+' for b in h.body)
 		return count
 
 
-def series(k):
-	"""The patches in order; every foreign file has one patch."""
-	path = os.path.join(k.patches, 'series')
+def topics():
+	"""The names of the hook patches, in their order, the same for every kernel."""
+	path = os.path.join(PATCHES, 'series')
 	if not os.path.exists(path):
 		return []
+	names = [line.split('#')[0].strip() for line in read(path).decode().splitlines()]
+	return [n for n in names if n]
+
+
+def series(k, compose=True):
+	"""The patches in order; every foreign file has one patch."""
 	found = []
 	owner = {}
-	for line in read(path).decode().splitlines():
-		name = line.split('#')[0].strip()
-		if not name:
-			continue
+	for name in topics():
 		p = Patch(k, name)
-		if not os.path.exists(p.path):
-			raise Failure('patches/%s/series names %s, which is not there' %
-				      (k.series, name))
+		if not p.header:
+			raise Failure('patches/series names %s, which is not there' % name)
 		for f in p.files:
 			if f in owner:
 				raise Failure('%s is touched by %s and by %s: a file has one topic' %
 					      (f, owner[f], name))
 			owner[f] = name
 		found.append(p)
+	if compose:
+		for p in found:
+			p.compose()
+		keep = {p.name for p in found} | {'series'}
+		where = os.path.join(k.dir, 'patches')
+		put_text(os.path.join(where, 'series'), ''.join(p.name + '\n' for p in found))
+		for name in set(os.listdir(where)) - keep:
+			os.unlink(os.path.join(where, name))
 	return found
 
 
@@ -250,6 +335,8 @@ def apply(k, patches, into):
 					      (p.name, f, k.package, k.version()))
 			if not os.path.exists(os.path.join(into, f)):
 				put(src, os.path.join(into, f))
+		if not p.files:
+			continue
 		r = subprocess.run(['patch', '-p1', '-F0', '--no-backup-if-mismatch', '-r', '-',
 				    '-i', p.path], cwd=into, text=True,
 				   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -316,20 +403,29 @@ def edited(k, known):
 	return sorted(changed), sorted(new)
 
 
-def unpack(k):
-	"""Have build/X.Y/pristine hold the installed source package."""
-	stamp = os.path.join(k.dir, 'pristine.version')
-	tar = os.path.join(SOURCES, k.package + '.tar.xz')
+def package(k):
+	"""(version, tar file) of the source package: installed, or fetched by setup."""
 	r = subprocess.run(['dpkg-query', '-W', '-f', '${db:Status-Status} ${Version}', k.package],
 			   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-	status = r.stdout.split()
+	tar = os.path.join(SOURCES, k.package + '.tar.xz')
+	if not r.returncode and r.stdout.startswith('installed ') and os.path.exists(tar):
+		return r.stdout.split()[1], tar
+	tar = os.path.join(k.dir, 'source', k.package + '.tar.xz')
+	if os.path.exists(tar):
+		return read(os.path.join(k.dir, 'source/version')).decode().strip(), tar
+	return None, None
+
+
+def unpack(k):
+	"""Have build/X.Y/pristine hold the source package."""
+	stamp = os.path.join(k.dir, 'pristine.version')
 	have = read(stamp).decode().strip() if os.path.exists(stamp) else None
-	if r.returncode or status[0] != 'installed' or not os.path.exists(tar):
+	version, tar = package(k)
+	if not version:
 		if have and os.path.isdir(k.pristine):
 			return have
 		raise Failure('the package %s is missing (Debian has it in %s): run scripts/setup as root' %
 			      (k.package, ' or '.join(k.suites)))
-	version = status[1]
 	if have == version and os.path.isdir(k.pristine):
 		return version
 	if have and os.path.isdir(k.src) and os.path.isdir(k.pristine):
@@ -532,13 +628,20 @@ def prepare(k, quiet=False):
 		    (k.version(), version, len(patches), len(touched), len(ours), wrote))
 
 
-def diff(k, name):
+def diff(k, name, new):
+	"""What a hook patch says if that file of the kernel becomes new."""
 	r = subprocess.run(['diff', '-up', '--label', 'a/' + name, '--label', 'b/' + name,
-			    os.path.join(k.pristine, name), os.path.join(k.src, name)],
-			   stdout=subprocess.PIPE)
+			    os.path.join(k.pristine, name), new], stdout=subprocess.PIPE)
 	if r.returncode > 1:
 		raise Failure('diff fails on %s' % name)
 	return r.stdout.decode()
+
+
+def diff_lines(k, name, lines):
+	with tempfile.NamedTemporaryFile('w', dir=k.dir, prefix='diff.') as f:
+		f.write('\n'.join(lines) + '\n')
+		f.flush()
+		return diff(k, name, f.name)
 
 
 def order(name):
@@ -547,7 +650,7 @@ def order(name):
 
 
 def assign(k, topic, files, patches):
-	"""Give foreign files to a topic patch; start the patch if it is new."""
+	"""Have a topic for these kernel files: {file: patch}; start the patch if it is new."""
 	name = topic if topic.endswith('.patch') else topic + '.patch'
 	if not re.match(r'\d{4}-[a-z0-9-]+\.patch$', name):
 		raise Failure('a hook patch is called NNNN-topic, not %s' % topic)
@@ -555,21 +658,18 @@ def assign(k, topic, files, patches):
 		for f in files:
 			if f in p.files and p.name != name:
 				raise Failure('%s belongs to %s already' % (f, p.name))
+	for f in files:
+		if k.lines(f) is None:
+			raise Failure('%s is not a file of Linux %s' % (f, k.version()))
 	patch = next((p for p in patches if p.name == name), None)
 	if not patch:
 		patch = Patch(k, name)
 		if not patch.header:
 			patch.header = 'Subject: [PATCH] block: %s\n' % topic.split('-', 1)[1]
-		patch.files = []
 		patches.append(patch)
 		patches.sort(key=lambda p: order(p.name))
-		say('refresh: new hook %s: write its subject and body' % name)
-	for f in files:
-		if not os.path.isfile(os.path.join(k.pristine, f)):
-			raise Failure('%s is not a file of Linux %s' % (f, k.version()))
-		if f not in patch.files:
-			patch.files.append(f)
-	return patches
+		say('refresh: new hook %s: write its subject and body in patches/common' % name)
+	return {f: patch for f in files}
 
 
 def refresh(k, topic=None, files=()):
@@ -578,8 +678,9 @@ def refresh(k, topic=None, files=()):
 	if not os.path.isdir(k.src):
 		raise Failure('nothing to refresh: run scripts/prepare first')
 	patches = series(k)
+	owner = {f: p for p in patches for f in p.files}
 	if topic:
-		patches = assign(k, topic, files, patches)
+		owner.update(assign(k, topic, files, patches))
 	# An editor may have replaced a link of ours by a file: take that back.
 	for name in our_files():
 		path = os.path.join(k.src, name)
@@ -588,21 +689,37 @@ def refresh(k, topic=None, files=()):
 			os.unlink(path)
 			os.symlink(link_text(k, name), path)
 			say('refresh: took %s back into the repository' % name)
-	touched = {f for p in patches for f in p.files}
-	changed, new = edited(k, touched)
+	others = [o for o in kernels()
+		  if o.series != k.series and os.path.isdir(o.pristine)]
+	known = {o.series: {p.name: p for p in series(o, compose=False)} for o in others}
+	for o in others:
+		for p in patches:
+			known[o.series].setdefault(p.name, Patch(o, p.name))
+	# What is shared is one list, whoever changes it.
+	for o in others:
+		for p in patches:
+			known[o.series][p.name].shared = p.shared
+	changed, new = edited(k, owner)
+	# A file that only another kernel hooks so far has its topic there.
+	for f in list(changed):
+		name = next((n for o in others for n, p in known[o.series].items() if f in p.files), None)
+		if name and k.lines(f) is not None:
+			owner[f] = next(p for p in patches if p.name == name)
+			changed.remove(f)
+	for f, p in sorted(owner.items()):
+		refresh_file(k, p, f, {o.series: known[o.series][p.name] for o in others})
 	for p in patches:
-		parts = {f: diff(k, f) for f in sorted(set(p.files))}
-		for f in [f for f in parts if not parts[f]]:
-			say('refresh: %s: %s has no hook any more' % (p.name, f))
-		p.diff = ''.join(parts.values())
-		p.files = [f for f in parts if parts[f]]
-		if p.write():
-			say('refresh: wrote patches/%s/%s' % (k.series, p.name))
-		if not p.diff:
+		promote(p, [known[o.series][p.name] for o in others])
+		for one in [p] + [known[o.series][p.name] for o in others]:
+			one.header = p.header
+			for path in one.write():
+				say('refresh: wrote ' + os.path.relpath(path, TOP))
+		if not p.shared + p.own:
 			say('refresh: %s is empty now: take it out of series' % p.name)
+	write_series(patches)
+	for p in series(k):
 		for f in p.files:
 			put(os.path.join(k.src, f), os.path.join(k.state, f))
-	write_series(k, patches)
 	for f in changed:
 		say('refresh: %s is edited and in no patch: scripts/refresh %s --new NNNN-topic %s' %
 		    (f, k.series, f))
@@ -613,9 +730,154 @@ def refresh(k, topic=None, files=()):
 		raise Failure('%d edits are not in the repository' % (len(changed) + len(new)))
 
 
-def write_series(k, patches):
+def refresh_file(k, patch, f, others):
+	"""Take one file's edits into its patch.
+
+	A hunk that the edit left alone stays where it is, shared or own.  What is
+	new becomes shared if it fits every kernel, else it is this kernel's own;
+	then the others keep what they had in its place.  others: {X.Y: Patch}.
+	"""
+	rest = sum((h.edits(h.start - 1) for h in hunks.parse(
+		diff(k, f, os.path.join(k.src, f)))), [])
+	composed = patch.edits(h for h in patch.shared + patch.own if h.file == f)
+	if sorted(composed.get(f, ())) == sorted(rest):
+		return
+	gone = []
+	for group in (patch.shared, patch.own):
+		for h in [h for h in group if h.file == f]:
+			mine = h.edits(patch.place(h))
+			if all(e in rest for e in mine):
+				rest = [e for e in rest if e not in mine]
+			else:
+				group.remove(h)
+				if group is patch.shared:
+					gone.append(h)
+	sources = [k.lines(f)] + [o.k.lines(f) for o in others.values()]
+	for h in hunks.make(f, k.lines(f), rest):
+		place = h.edits(h.start - 1)
+		old = [g for g in gone if any(hunks.clash(a, b) or abs(a[0] - b[0]) <= hunks.CONTEXT
+					      for a in place for b in g.edits(patch.place(g)))]
+		common = hunks.fit(h, sources) if None not in sources else None
+		if common and not any(in_the_way(o, common) for o in others.values()):
+			patch.shared.append(common)
+			gone = [g for g in gone if g not in old]
+			for o in others.values():
+				o.own = [x for x in o.own if not says_the_same(o, x, common)]
+			continue
+		patch.own.append(distinct(h, patch.k.lines(f), place))
+		for g in old:
+			gone.remove(g)
+			for o in others.values():
+				o.own.append(g)
+		if others:
+			say('refresh: %s: this is of %s alone, look at %s too' %
+			    (h, k.series, ' '.join(others)))
+	for g in gone:
+		say('refresh: %s: the hunk is gone%s' % (g, ', for every kernel' if others else ''))
+	if not any(h.file == f for h in patch.shared + patch.own):
+		say('refresh: %s: %s has no hook any more' % (patch.name, f))
+
+
+def says_the_same(patch, a, b):
+	"""True if a does no more to the kernel's file than b."""
+	return a.file == b.file and \
+		all(e in b.edits(patch.place(b)) for e in a.edits(patch.place(a)))
+
+
+def in_the_way(patch, hunk):
+	"""True if a hunk of this kernel changes the same lines as a new one, to something else."""
+	new = hunk.edits(patch.place(hunk))
+	return any(hunks.clash(a, b) for h in patch.shared + patch.own
+		   if h.file == hunk.file and not says_the_same(patch, h, hunk)
+		   for a in h.edits(patch.place(h)) for b in new)
+
+
+def promote(patch, others):
+	"""Have shared what every kernel has as its own."""
+	for h in list(patch.own):
+		sources = [p.k.lines(h.file) for p in [patch] + others]
+		common = hunks.fit(h, sources) if others and None not in sources else None
+		if common and all(any(says_the_same(o, x, common) for x in o.own) for o in others):
+			patch.shared.append(common)
+			for p in [patch] + others:
+				p.own = [x for x in p.own if not says_the_same(p, x, common)]
+
+
+def distinct(hunk, lines, edits):
+	"""That hunk with so much context that it fits at one place."""
+	context = hunks.CONTEXT
+	while len(hunk.places(lines)) != 1 and context < 40:
+		context += 2
+		hunk = hunks.make(hunk.file, lines, edits, context)[0]
+	return hunk
+
+
+def port(k, write=False):
+	"""Say which hooks fit another kernel, and where the others may belong.
+
+	The kernel's own hunks are those of patches/X.Y, or of the newest kernel as
+	long as there are none.  With write, what fits becomes its patches.
+	Returns (lines that people read, hunks that need work by topic).
+	"""
+	k.lock()
+	unpack(k)
+	others = sorted((o for o in kernels() if o.series != k.series), key=lambda o: o.number,
+			reverse=True)
+	first = not any(Patch(k, name).own for name in topics())
+	report, work = [], {}
+	for name in topics():
+		p = Patch(k, name)
+		old = [Patch(o, name) for o in others]
+		shared, own = p.shared, p.own
+		if first:
+			own = [h for o in old[:1] for h in o.own]
+			spare = [h for o in old[1:] for h in o.own]
+		p.shared, p.own = [], []
+		for h in shared + own:
+			lines = k.lines(h.file)
+			sources = [o.lines(h.file) for o in others if os.path.isdir(o.pristine)] + [lines]
+			same = [s for s in ([] if not first else spare) if s.file == h.file and
+				[b for b in s.body if b[0] == '+'] == [b for b in h.body if b[0] == '+']]
+			fitting = next((s for s in [h] + same if lines and len(s.places(lines)) == 1 and
+					not in_the_way(p, s)), None)
+			wide = hunks.fit(h, sources) if None not in sources else None
+			if wide and (h in shared or not any(in_the_way(o, wide) for o in old + [p])):
+				# Every kernel can have it
+				p.shared.append(wide)
+				for o in old:
+					o.own = [x for x in o.own if not says_the_same(o, x, wide)]
+				report.append((name, wide, 'fits' if len(wide.body) == len(h.body) else
+					       'fits with less around it', p.place(wide)))
+				continue
+			if h in shared:
+				for o in old:
+					o.own.append(h)
+			if fitting:
+				p.own.append(fitting)
+				report.append((name, h, 'fits as its own', p.place(fitting)))
+				continue
+			narrow = hunks.fit(h, [lines]) if lines else None
+			if narrow and not in_the_way(p, narrow):
+				at = p.place(narrow)
+				p.own.append(hunks.make(h.file, lines, narrow.edits(at))[0])
+				report.append((name, h, 'fits as its own', at))
+				continue
+			work.setdefault(name, []).append(h)
+			report.append((name, h, 'NEEDS WORK', None))
+		if write:
+			for one in [p] + old:
+				one.header, one.shared = p.header, p.shared
+				one.write()
+	todo = os.path.join(k.dir, 'port')
+	shutil.rmtree(todo, ignore_errors=True)
+	for name, left in work.items():
+		put_text(os.path.join(todo, name), hunks.write(left))
+	return report, work
+
+
+def write_series(patches):
 	"""Keep the comments of series; add what is new in its order."""
-	path = os.path.join(k.patches, 'series')
+	path = os.path.join(PATCHES, 'series')
 	lines = read(path).decode().splitlines() if os.path.exists(path) else []
 	listed = [line.split('#')[0].strip() for line in lines]
 	for p in patches:
@@ -628,11 +890,8 @@ def write_series(k, patches):
 				break
 		lines.insert(at, p.name)
 		listed.insert(at, p.name)
-	os.makedirs(k.patches, exist_ok=True)
-	text = '\n'.join(lines) + '\n' if lines else ''
-	if not os.path.exists(path) or read(path).decode() != text:
-		with open(path, 'w') as f:
-			f.write(text)
+	if lines:
+		put_text(path, '\n'.join(lines) + '\n')
 
 
 def unread(main):

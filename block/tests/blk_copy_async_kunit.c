@@ -295,7 +295,7 @@ static void fake_end(struct fake_cmd *cmd)
 
 static void fake_timer(struct timer_list *timer)
 {
-	struct fake_disk *f = from_timer(f, timer, timer);
+	struct fake_disk *f = timer_container_of(f, timer, timer);
 	struct fake_cmd *cmd, *next;
 	unsigned long flags;
 	LIST_HEAD(due);

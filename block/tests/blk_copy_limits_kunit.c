@@ -109,7 +109,7 @@ static void validate(struct kunit *test)
 
 	lim.logical_block_size = c->lbs;
 	lim.features = c->features;
-	lim.integrity.tuple_size = c->tuple_size;
+	lim.integrity.blk_copy_metadata_size = c->tuple_size;
 	lim.copy = c->in;
 	blk_copy_validate_limits(&lim);
 	expect_limits(test, &lim.copy, &c->want);

@@ -1,23 +1,50 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The only place that knows in which kernel the copy offload code is built.
- * Everything else is written for the newest supported kernel.
+ * Everything else is written for the newest supported kernel; what an older one
+ * calls otherwise gets its present name here.
  */
 #ifndef _LINUX_BLK_COPY_COMPAT_H
 #define _LINUX_BLK_COPY_COMPAT_H
 
+#include <linux/compiler_types.h>
+#include <linux/timer.h>
+#include <linux/types.h>
 #include <linux/version.h>
 
+/* Macros can be asked for. */
+#ifndef timer_container_of
+#define timer_container_of	from_timer
+#endif
+
+#ifndef __guarded_by
+#define __guarded_by(...)
+#endif
+
 /*
- * blk_copy_iter_off: the byte offset that an iterator has inside its bio_vec.
+ * Members and types cannot:
+ *
+ * blk_copy_iter_off: the byte offset that an iterator has inside its bio_vec
+ * blk_copy_metadata_size: the metadata of a block, a member of blk_integrity
+ * blk_copy_bad_sectors_t: how badblocks_check() counts sectors
+ * blk_copy_attr_t, blk_copy_attrs: an attribute in an attribute_group's list
  * BLK_COPY_BIO_BYTES: size of struct bio with every option of an unpatched
- * kernel on; checked at build time.
+ * kernel on; checked at build time
  */
 #if KERNEL_VERSION(7, 3, 0) > LINUX_VERSION_CODE
 #define blk_copy_iter_off	bi_bvec_done
+#define blk_copy_metadata_size	tuple_size
+typedef int blk_copy_bad_sectors_t;
+typedef struct attribute *blk_copy_attr_t;
+#define blk_copy_attrs		attrs
+#define QUEUE_LIM_RO_ENTRY	QUEUE_RO_ENTRY
 #define BLK_COPY_BIO_BYTES	136
 #else
 #define blk_copy_iter_off	bi_offset
+#define blk_copy_metadata_size	metadata_size
+typedef sector_t blk_copy_bad_sectors_t;
+typedef const struct attribute *const blk_copy_attr_t;
+#define blk_copy_attrs		attrs_const
 #define BLK_COPY_BIO_BYTES	136
 #endif
 

@@ -208,8 +208,8 @@ static blk_status_t null_copy_check_source(struct nullb_cmd *cmd,
 					   struct blk_copy_range_iter iter)
 {
 	struct badblocks *bb = &cmd->nq->dev->badblocks;
+	blk_copy_bad_sectors_t bad_sectors;
 	sector_t first_bad;
-	int bad_sectors;
 
 	if (bb->shift == -1)
 		return BLK_STS_OK;
@@ -222,16 +222,20 @@ static blk_status_t null_copy_check_source(struct nullb_cmd *cmd,
 }
 
 static blk_status_t null_copy_move(struct nullb_cmd *cmd, sector_t dst,
+				   sector_t end,
 				   struct blk_copy_range_iter iter)
 {
 	struct nullb *nullb = cmd->nq->dev->nullb;
 
-	while (blk_copy_range_iter_next(&iter)) {
-		int err = null_copy_pages(nullb, dst, iter.sector, iter.bytes);
+	while (dst < end && blk_copy_range_iter_next(&iter)) {
+		sector_t nr = min_t(sector_t, end - dst,
+				    iter.bytes >> SECTOR_SHIFT);
+		int err = null_copy_pages(nullb, dst, iter.sector,
+					  nr << SECTOR_SHIFT);
 
 		if (err)
 			return errno_to_blk_status(err);
-		dst += iter.bytes >> SECTOR_SHIFT;
+		dst += nr;
 	}
 	return BLK_STS_OK;
 }
@@ -239,11 +243,12 @@ static blk_status_t null_copy_move(struct nullb_cmd *cmd, sector_t dst,
 /**
  * null_handle_copy - execute a copy command
  * @cmd:	the command; the destination has been checked for bad blocks
+ * @nr_sectors:	so many sectors come before the first bad block
  *
  * Context: may sleep.
- * Return: the status of the command.
+ * Return: the status of the command as far as the source is concerned.
  */
-blk_status_t null_handle_copy(struct nullb_cmd *cmd)
+blk_status_t null_handle_copy(struct nullb_cmd *cmd, unsigned int nr_sectors)
 {
 	struct nullb_device *dev = cmd->nq->dev;
 	struct nullb_copy *copy = &dev->nullb->copy;
@@ -260,8 +265,9 @@ blk_status_t null_handle_copy(struct nullb_cmd *cmd)
 	if (sts == BLK_STS_OK)
 		sts = null_copy_check_source(cmd, iter);
 	if (sts == BLK_STS_OK)
-		sts = null_copy_move(cmd, blk_rq_pos(rq), iter);
-	if (sts != BLK_STS_OK) {
+		sts = null_copy_move(cmd, blk_rq_pos(rq),
+				     blk_rq_pos(rq) + nr_sectors, iter);
+	if (sts != BLK_STS_OK || nr_sectors < blk_rq_sectors(rq)) {
 		atomic64_inc(&copy->errors);
 		return sts;
 	}

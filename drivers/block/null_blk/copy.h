@@ -38,7 +38,7 @@ int null_copy_validate(struct nullb_device *dev);
 void null_copy_config(struct nullb *nullb, struct queue_limits *lim,
 		      u64 max_bytes);
 void null_copy_in(struct bio *bio);
-blk_status_t null_handle_copy(struct nullb_cmd *cmd);
+blk_status_t null_handle_copy(struct nullb_cmd *cmd, unsigned int nr_sectors);
 void __null_copy_start(struct nullb_cmd *cmd);
 void __null_copy_done(struct nullb_cmd *cmd);
 
@@ -79,7 +79,8 @@ static inline void null_copy_config(struct nullb *nullb,
 {
 }
 
-static inline blk_status_t null_handle_copy(struct nullb_cmd *cmd)
+static inline blk_status_t null_handle_copy(struct nullb_cmd *cmd,
+					    unsigned int nr_sectors)
 {
 	return BLK_STS_NOTSUPP;
 }
