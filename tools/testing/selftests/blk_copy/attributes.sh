@@ -696,9 +696,13 @@ trace_letters()
 	is "$(lines 'block_rq_issue: .* CI ')" 0 "COPY_INs issued"
 }
 
-# The tracer behind blktrace, without its program.  It knows reads and writes only.
+# The tracer behind blktrace, without its program.  Only the version 2 of its traces
+# knows copies; before they are reads and writes.
 blk_tracer()
 {
+	local in=R out=W
+
+	! since 7.3 || in=CI out=CO
 	make_null d0 size=64
 	echo blk >"$TRACING/current_tracer"
 	defer eval "echo nop >$TRACING/current_tracer"
@@ -707,10 +711,10 @@ blk_tracer()
 	start_trace
 	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n "$D0" 8M 0:1M
 	trace | tee "$TMP/trace"
-	is "$(lines ' Q +R 0 \+ 2048 ')" 1 "COPY_INs queued"
-	is "$(lines ' Q +W 16384 \+ 2048 ')" 1 "COPY_OUTs queued"
-	is "$(lines ' D +W 16384 \+ 2048 ')" 1 "COPY_OUTs issued"
-	is "$(lines ' C +W 16384 \+ 2048 ')" 1 "COPY_OUTs complete"
+	is "$(lines " Q +$in 0 \\+ 2048 ")" 1 "COPY_INs queued"
+	is "$(lines " Q +$out 16384 \\+ 2048 ")" 1 "COPY_OUTs queued"
+	is "$(lines " D +$out 16384 \\+ 2048 ")" 1 "COPY_OUTs issued"
+	is "$(lines " C +$out 16384 \\+ 2048 ")" 1 "COPY_OUTs complete"
 }
 
 prove "trace events of blk_copy say what happened" trace_events

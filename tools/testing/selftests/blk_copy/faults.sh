@@ -204,4 +204,141 @@ prove "messages are limited, counts are not" messages_are_limited
 prove "a failed command of NVMe is emulated and counted" nvme_command_fails
 prove "a failing leg of a stripe" one_leg_fails
 prove "a command that times out" command_times_out
+
+# --------------------------------------- errors by the name of an operation
+
+# inject DEVICE OPERATION STATUS [,OPTION...]: from now on bios end so
+inject()
+{
+	local file REPLY
+
+	find_disk "$1"
+	file=/sys/kernel/debug/block/$REPLY/error_injection
+	defer eval "echo removeall >$file"
+	echo "add,op=$2,status=$3${4:-}" >"$file"
+	grep -qw "$2" "$file"
+}
+
+inject_off()
+{
+	local REPLY
+
+	find_disk "$1"
+	echo removeall >"/sys/kernel/debug/block/$REPLY/error_injection"
+}
+
+# Every status that a caller can tell from others, of either half of a copy
+injected_status()
+{
+	local op=$1 status errno fallbacks
+
+	make_null f0 size=64
+	pattern fill /dev/f0 1
+	while read -r status errno fallbacks; do
+		before /dev/f0 failed error_fallbacks emulated_bytes
+		inject /dev/f0 "$op" "$status"
+		device_did /dev/f0 0 0 want "$errno 0 0" rawcopy -f n /dev/f0 8M 0:1M
+		device_did /dev/f0 0 0 want "0 1048576 0" rawcopy /dev/f0 16M 4M:1M
+		inject_off /dev/f0
+		rose_by 1 "$fallbacks" 1048576
+	done <<-EOF
+		NOTSUPP EOPNOTSUPP 0
+		TIMEOUT ETIMEDOUT 2
+		NOSPC ENOSPC 2
+		TRANSPORT ENOLINK 2
+		TARGET EREMOTEIO 2
+		RESV_CONFLICT EBADE 2
+		MEDIUM ENODATA 2
+		PROTECTION EILSEQ 2
+		OFFLINE ENODEV 2
+		IOERR EIO 2
+	EOF
+	pattern check /dev/f0 1 @16M:1 4M:1M
+	device_did /dev/f0 1 1 want "0 1048576 1048576" rawcopy -f n /dev/f0 8M 0:1M
+}
+
+# Copies are no reads and writes: these fail in the emulation only.
+injected_reads_and_writes()
+{
+	make_null f0 size=64
+	pattern fill /dev/f0 1
+	inject /dev/f0 READ MEDIUM
+	device_did /dev/f0 1 1 want "0 1048576 1048576" rawcopy /dev/f0 8M 0:1M
+	queue /dev/f0 copy_max_bytes 0
+	device_did /dev/f0 0 0 want "ENODATA 0 0" rawcopy /dev/f0 16M 0:1M
+	inject_off /dev/f0
+	inject /dev/f0 WRITE NOSPC
+	device_did /dev/f0 0 0 want "ENOSPC 0 0" rawcopy /dev/f0 16M 0:1M
+	queue /dev/f0 copy_max_bytes 16777216
+	device_did /dev/f0 1 1 want "0 1048576 1048576" rawcopy /dev/f0 24M 0:1M
+	inject_off /dev/f0
+	pattern check /dev/f0 1 @8M:1 0:1M @24M:1 0:1M
+}
+
+# A leg of a stripe that can read and write, but not copy, within some sectors
+injected_below()
+{
+	make_null f0 size=64
+	make_null f1 size=64
+	pattern fill /dev/f0 1
+	pattern fill /dev/f1 2
+	make_dm fs "0 65536 striped 2 128 /dev/f0 65536 /dev/f1 65536"
+	inject /dev/f1 COPY_OUT IOERR ,start=65664,nr_sectors=1
+	pattern fill /dev/mapper/fs 1
+	counting /dev/f0 want "0 4194304 4128768" rawcopy /dev/mapper/fs 8M 0:4M
+	did 32 32
+	inject_off /dev/f1
+	inject /dev/f1 COPY_OUT IOERR ,start=73856,nr_sectors=1
+	counting /dev/f0 want "0 4194304 4128768" rawcopy /dev/mapper/fs 8M 16M:4M
+	did 32 32
+	pattern check /dev/mapper/fs 1 @8M:1 16M:4M
+}
+
+# One of two fails, at random: all succeed, and both ways are taken.
+injected_at_random()
+{
+	make_null f0 size=64
+	inject /dev/f0 "$1" IOERR ,chance=2
+	fault -f -n 300 -l 65536 /dev/f0 /dev/f0 >"$TMP/out"
+	cat "$TMP/out"
+	grep -qx 'wrong 0' "$TMP/out"
+	grep -qx 'errors 0 300' "$TMP/out"
+	is "$(grep -c '^errors' "$TMP/out")" 1 "kinds of results"
+	[ "$(copy_stat /dev/f0 error_fallbacks)" -gt 50 ]
+	[ "$(copy_stat /dev/f0 offloaded_bytes)" -gt $((50 * 65536)) ]
+}
+
+injected_nvme()
+{
+	pattern fill /dev/vm/big 1
+	inject /dev/vm/big "$1" TRANSPORT
+	device_did /dev/vm/big 0 0 want "ENOLINK 0 0" rawcopy -f n /dev/vm/big 32M 0:1M
+	device_did /dev/vm/big 0 0 want "0 1048576 0" rawcopy /dev/vm/big 16M 4M:1M
+	inject_off /dev/vm/big
+	device_did /dev/vm/big 1 1 want "0 1048576 1048576" rawcopy -f n /dev/vm/big 8M 0:1M
+	pattern check /dev/vm/big 1 @16M:1 4M:1M @8M:1 0:1M
+}
+
+# Bad blocks in the middle: the device has done what comes before them, no more.
+partial_command()
+{
+	make_null f0 size=64 badblocks_partial_io=1
+	pattern fill /dev/f0 1
+	echo +16391-16391 >"$NULLB/f0/badblocks"
+	device_did /dev/f0 0 0 want "EIO 0 0" rawcopy -f n /dev/f0 8M 0:3s*4+1s 32M:1M
+	echo -16391-16391 >"$NULLB/f0/badblocks"
+	pattern check /dev/f0 1 @8M:1 0:3s 4s:3s 8s:1s
+}
+
+if since 7.3; then
+	prove "each status of a COPY_IN" injected_status COPY_IN
+	prove "each status of a COPY_OUT" injected_status COPY_OUT
+	prove "errors of reads and writes are the emulation's" injected_reads_and_writes
+	prove "a COPY_OUT that fails on one leg, in one sector" injected_below
+	prove "COPY_INs that fail at random" injected_at_random COPY_IN
+	prove "COPY_OUTs that fail at random" injected_at_random COPY_OUT
+	prove "a COPY_IN that fails at NVMe" injected_nvme COPY_IN
+	prove "a COPY_OUT that fails at NVMe" injected_nvme COPY_OUT
+	prove "a command that ends at a bad block" partial_command
+fi
 finish

@@ -130,6 +130,12 @@ prove()
 	fi
 }
 
+# since X.Y: is this kernel as new?  For tests of what older ones do not have.
+since()
+{
+	[ "$(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1)" = "$1" ]
+}
+
 # finish: print the plan and end the file.
 finish()
 {

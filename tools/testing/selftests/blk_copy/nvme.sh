@@ -476,7 +476,40 @@ fabrics()
 	pattern check "$OTHER" 1 @32M:1 3M:512K 0:512K @36M:1 0:1M
 }
 
+# cdfe CONTROLLER: the descriptor formats that the host has enabled, 2 and 3 being bits
+cdfe()
+{
+	nvme get-feature "/dev/$1" -f 0x16 -l 512 -b | od -An -tu2 -j 4 -N 2 | tr -d ' '
+}
+
+# Host Behavior Support, by which user space could enable formats: newer drivers keep it
+# to themselves.  Either way our commands have format 0.
+host_behavior()
+{
+	local ctrl
+
+	ctrl=$(controller_of "$(paths "$OTHER")")
+	pattern fill "$OTHER" 1
+	is "$(cdfe "$ctrl")" 0 "formats enabled by the driver"
+	head -c 512 /dev/zero >"$TMP/feature"
+	printf '\014' | dd of="$TMP/feature" bs=1 seek=4 conv=notrunc status=none
+	if since 7.3; then
+		fails nvme set-feature "/dev/$ctrl" -f 0x16 -l 512 -d "$TMP/feature" 2>"$TMP/why"
+		cat "$TMP/why"
+		grep -q "Permission denied" "$TMP/why"
+		is "$(cdfe "$ctrl")" 0 "formats that user space could enable"
+	else
+		nvme set-feature "/dev/$ctrl" -f 0x16 -l 512 -d "$TMP/feature"
+		is "$(cdfe "$ctrl")" 12 "formats enabled by user space"
+	fi
+	device_did "$OTHER" 1 2 want "0 $M $M" rawcopy -f n "$OTHER" 32M 3M:512K 0:512K
+	printf '\0' | dd of="$TMP/feature" bs=1 seek=4 conv=notrunc status=none
+	since 7.3 || nvme set-feature "/dev/$ctrl" -f 0x16 -l 512 -d "$TMP/feature"
+	pattern check "$OTHER" 1 @32M:1 3M:512K 0:512K
+}
+
 prove "the payload of a command is 32 bytes for each range" payload
+prove "the formats that user space enables or not do not matter" host_behavior
 prove "a long command has more time than the queue's timeout" long_command
 prove "a command that the driver aborts has timed out" aborted_command
 prove "a command for which the driver resets the controller has timed out" reset_for_command
