@@ -31,7 +31,7 @@ help:
 	@echo '  make bench      measure; JSON in build/results/bench.json'
 	@echo '  make tools      build blkcopy and the test programs into build/tools/'
 	@echo '  make prepare    lay out the kernel tree in build/<X.Y>/src'
-	@echo '  make refresh    write the edits made there back into patches/<X.Y>/'
+	@echo '  make refresh    write the edits made there back into patches/'
 	@echo '  make clean      remove what was built, but not the downloads (distclean: all)'
 	@echo
 	@echo 'KERNEL=X.Y chooses a kernel of the file KERNELS, FLAVOUR=debug the debug'
