@@ -205,6 +205,7 @@ static bool blk_copy_locks(const struct blk_copy_call *call)
 
 /* Killable, because whoever has the locks may wait for a device that is stuck */
 static int blk_copy_lock(const struct blk_copy_call *call)
+	__context_unsafe(/* which call has locks is not known before it runs */)
 {
 	struct address_space *mapping = call->dst->bd_mapping;
 
@@ -220,6 +221,7 @@ static int blk_copy_lock(const struct blk_copy_call *call)
 }
 
 static void blk_copy_unlock(const struct blk_copy_call *call)
+	__context_unsafe(/* as blk_copy_lock() */)
 {
 	struct address_space *mapping = call->dst->bd_mapping;
 

@@ -583,6 +583,7 @@ static void blk_copy_chunk_run(struct blk_copy_chunk *chunk)
 
 /* A copy was woken, and has got something, waits again, or needs no more. */
 static void blk_copy_pool_served(struct blk_copy *copy)
+	__must_hold(&copy->set->lock)
 {
 	if (copy->woken)
 		copy->pool->nr_woken--;
@@ -592,6 +593,7 @@ static void blk_copy_pool_served(struct blk_copy *copy)
 /* Whoever was woken comes first, then whoever waits: the others let them. */
 static bool blk_copy_pool_turn(const struct blk_copy *copy,
 			       const struct blk_copy_pool *pool)
+	__must_hold(&copy->set->lock)
 {
 	if (copy->woken && copy->pool == pool)
 		return true;
@@ -672,6 +674,7 @@ void blk_copy_pool_wake(struct blk_copy_pool *pool)
 	copy = list_first_entry_or_null(&pool->waiters, struct blk_copy,
 					wait_entry);
 	if (copy) {
+		lockdep_assert_held(&copy->set->lock);
 		list_del_init(&copy->wait_entry);
 		copy->woken = true;
 		pool->nr_woken++;
@@ -681,6 +684,7 @@ void blk_copy_pool_wake(struct blk_copy_pool *pool)
 
 /* What a copy was woken for is the next one's, if it has not taken it. */
 static void blk_copy_pool_pass_on(struct blk_copy *copy)
+	__must_hold(&copy->set->lock)
 {
 	if (copy->woken) {
 		blk_copy_pool_served(copy);
@@ -1066,6 +1070,16 @@ int blk_copy_check_range(struct block_device *bdev, sector_t sector,
 	return 0;
 }
 
+static void blk_copy_init_lists(struct blk_copy *copy)
+	__context_unsafe(/* nobody else knows this copy yet */)
+{
+	INIT_LIST_HEAD(&copy->chunks);
+	INIT_LIST_HEAD(&copy->wait_entry);
+	INIT_LIST_HEAD(&copy->done_chunks);
+	INIT_LIST_HEAD(&copy->done_units);
+	spin_lock_init(&copy->done_lock);
+}
+
 /* Everything that can be refused before anything is sent */
 static int blk_copy_validate(struct blk_copy *copy)
 {
@@ -1160,11 +1174,7 @@ static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
 	copy->task = task;
 	copy->ioprio = get_current_ioprio();
 	copy->css = blk_copy_get_css();
-	INIT_LIST_HEAD(&copy->chunks);
-	INIT_LIST_HEAD(&copy->wait_entry);
-	INIT_LIST_HEAD(&copy->done_chunks);
-	INIT_LIST_HEAD(&copy->done_units);
-	spin_lock_init(&copy->done_lock);
+	blk_copy_init_lists(copy);
 	if (!task)
 		INIT_WORK(&copy->work, blk_copy_work);
 	/* The first run comes without an event. */

@@ -21,6 +21,10 @@
 #define __guarded_by(...)
 #endif
 
+#ifndef __context_unsafe
+#define __context_unsafe(...)
+#endif
+
 /*
  * Members and types cannot:
  *

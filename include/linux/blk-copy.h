@@ -126,9 +126,9 @@ struct blk_copy_entry {
  */
 struct blk_copy_pin {
 	struct kref		ref;
-	spinlock_t		lock;	/* gen and busy */
-	u64			gen;
-	unsigned int		busy;
+	spinlock_t		lock;
+	u64			gen __guarded_by(&lock);
+	unsigned int		busy __guarded_by(&lock);
 	wait_queue_head_t	wait;
 };
 
@@ -366,10 +366,11 @@ struct blk_copy {
 	bool				woken;		/* and not served yet */
 	struct list_head		chunks;		/* in order of offset */
 	struct blk_copy_pool		*pool;		/* last waited for */
-	struct list_head		wait_entry;	/* pool.waiters */
-	spinlock_t			done_lock;	/* the two lists below */
-	struct list_head		done_chunks;
-	struct list_head		done_units;
+	/* in pool.waiters */
+	struct list_head		wait_entry __guarded_by(&set->lock);
+	spinlock_t			done_lock;
+	struct list_head		done_chunks __guarded_by(&done_lock);
+	struct list_head		done_units __guarded_by(&done_lock);
 	atomic_t			events;		/* not yet seen by a runner */
 	struct task_struct		*task;		/* synchronous issuer */
 	struct work_struct		work;
