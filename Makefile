@@ -32,6 +32,7 @@ help:
 	@echo '  make tools      build blkcopy and the test programs into build/tools/'
 	@echo '  make prepare    lay out the kernel tree in build/<X.Y>/src'
 	@echo '  make refresh    write the edits made there back into patches/'
+	@echo '  make series     write the patches to post, or to carry, to build/<X.Y>/series'
 	@echo '  make clean      remove what was built, but not the downloads (distclean: all)'
 	@echo
 	@echo 'KERNEL=X.Y chooses a kernel of the file KERNELS, FLAVOUR=debug the debug'
@@ -50,7 +51,7 @@ test-full:
 bench: bed
 	@tools/testing/bench/run
 
-.PHONY: bed setup kernel root tools vm check prepare refresh
+.PHONY: bed setup kernel root tools vm check prepare refresh series
 # All that a guest needs; first what only root can make, last what takes longest.
 bed: root tools kernel
 # One after the other, each uses all CPUs by itself.
@@ -80,9 +81,12 @@ prepare: setup
 refresh:
 	@scripts/refresh
 
+series: setup
+	@scripts/export-series
+
 .PHONY: clean distclean
 clean:
-	rm -rf build/*/lean build/*/debug build/*/bisect build/*/check build/tools \
+	rm -rf build/*/lean build/*/debug build/*/bisect build/*/check build/*/series build/tools \
 		build/results build/bench build/log build/tmp
 
 distclean:
