@@ -202,7 +202,7 @@ static struct blk_copy_unit *blk_copy_take_unit(struct blk_copy *copy)
 
 	if (entry)
 		return list_entry(entry, struct blk_copy_unit, entry);
-	unit = kzalloc(sizeof(*unit), BLK_COPY_GFP_EXTRA);
+	unit = kzalloc_obj(*unit, BLK_COPY_GFP_EXTRA);
 	if (unit)
 		unit->extra = true;
 	return unit;

@@ -636,7 +636,7 @@ static struct blk_copy_chunk *blk_copy_get_chunk(struct blk_copy *copy)
 	if (entry) {
 		chunk = list_entry(entry, struct blk_copy_chunk, entry);
 	} else {
-		chunk = kzalloc(sizeof(*chunk), BLK_COPY_GFP_EXTRA);
+		chunk = kzalloc_obj(*chunk, BLK_COPY_GFP_EXTRA);
 		if (!chunk)
 			return NULL;
 		INIT_LIST_HEAD(&chunk->entry);

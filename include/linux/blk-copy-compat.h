@@ -38,16 +38,16 @@
 #if KERNEL_VERSION(7, 3, 0) > LINUX_VERSION_CODE
 #define blk_copy_iter_off	bi_bvec_done
 #define blk_copy_metadata_size	tuple_size
-typedef int blk_copy_bad_sectors_t;
-typedef struct attribute *blk_copy_attr_t;
+#define blk_copy_bad_sectors_t	int
+#define blk_copy_attr_t		struct attribute *
 #define blk_copy_attrs		attrs
 #define QUEUE_LIM_RO_ENTRY	QUEUE_RO_ENTRY
 #define BLK_COPY_BIO_BYTES	136
 #else
 #define blk_copy_iter_off	bi_offset
 #define blk_copy_metadata_size	metadata_size
-typedef sector_t blk_copy_bad_sectors_t;
-typedef const struct attribute *const blk_copy_attr_t;
+#define blk_copy_bad_sectors_t	sector_t
+#define blk_copy_attr_t		const struct attribute *const
 #define blk_copy_attrs		attrs_const
 #define BLK_COPY_BIO_BYTES	136
 #endif

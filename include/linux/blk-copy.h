@@ -126,7 +126,7 @@ struct blk_copy_entry {
  */
 struct blk_copy_pin {
 	struct kref		ref;
-	spinlock_t		lock;
+	spinlock_t		lock;	/* gen and busy */
 	u64			gen __guarded_by(&lock);
 	unsigned int		busy __guarded_by(&lock);
 	wait_queue_head_t	wait;
@@ -368,7 +368,7 @@ struct blk_copy {
 	struct blk_copy_pool		*pool;		/* last waited for */
 	/* in pool.waiters */
 	struct list_head		wait_entry __guarded_by(&set->lock);
-	spinlock_t			done_lock;
+	spinlock_t			done_lock;	/* the two lists below */
 	struct list_head		done_chunks __guarded_by(&done_lock);
 	struct list_head		done_units __guarded_by(&done_lock);
 	atomic_t			events;		/* not yet seen by a runner */

@@ -285,7 +285,8 @@ injected_below()
 	make_dm fs "0 65536 striped 2 128 /dev/f0 65536 /dev/f1 65536"
 	inject /dev/f1 COPY_OUT IOERR ,start=65664,nr_sectors=1
 	pattern fill /dev/mapper/fs 1
-	counting /dev/f0 want "0 4194304 4128768" rawcopy /dev/mapper/fs 8M 0:4M
+	# The source is no destination.
+	counting /dev/f0 want "0 4194304 4194304" rawcopy /dev/mapper/fs 8M 0:4M
 	did 32 32
 	inject_off /dev/f1
 	inject /dev/f1 COPY_OUT IOERR ,start=73856,nr_sectors=1
@@ -325,7 +326,7 @@ partial_command()
 	make_null f0 size=64 badblocks_partial_io=1
 	pattern fill /dev/f0 1
 	echo +16391-16391 >"$NULLB/f0/badblocks"
-	device_did /dev/f0 0 0 want "EIO 0 0" rawcopy -f n /dev/f0 8M 0:3s*4+1s 32M:1M
+	device_did /dev/f0 0 0 want "EIO 0 0" rawcopy -f n /dev/f0 8M 0:3s*4+4s 32M:1M
 	echo -16391-16391 >"$NULLB/f0/badblocks"
 	pattern check /dev/f0 1 @8M:1 0:3s 4s:3s 8s:1s
 }

@@ -92,17 +92,18 @@ mapped()
 # As many bytes as the device reads are mapped for it: 32 for each of its ranges.
 payload()
 {
-	local n
+	local n what=page
 
+	! since 7.3 || what=phys
 	pattern fill -l 2M "$BIG" 1
-	start_trace dma:dma_map_page dma:dma_unmap_page nvme:nvme_setup_cmd
+	start_trace "dma:dma_map_$what" "dma:dma_unmap_$what" nvme:nvme_setup_cmd
 	for n in 1 2 3 7 127 128; do
 		echo >"$TRACING/trace"
 		device_did "$BIG" 1 "$n" want "0 $((n * 512)) $((n * 512))" \
 			rawcopy -f n "$BIG" 1M "0:1s*$n+3s"
 		is "$(set_up_ranges)" "$n" "ranges of the command"
-		is "$(mapped dma_map_page)" $((n * 32)) "bytes mapped for $n ranges"
-		is "$(mapped dma_unmap_page)" $((n * 32)) "bytes unmapped for $n ranges"
+		is "$(mapped "dma_map_$what")" $((n * 32)) "bytes mapped for $n ranges"
+		is "$(mapped "dma_unmap_$what")" $((n * 32)) "bytes unmapped for $n ranges"
 		pattern check -l 2M "$BIG" 1 @1M:1 "0:1s*$n+3s"
 		pattern fill -o 1M -l 1M "$BIG" 1
 	done
