@@ -266,6 +266,8 @@ medium_error()
 	disk=$(compgen -G '/sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/sd*')
 	disk=/dev/${disk##*/}
 	wait_for test -b "$disk"
+	# Newer kernels merge reads to requests of up to 4 MiB, which fail as a whole.
+	queue "$disk" max_sectors_kb 512
 	pattern fill "$disk" 1
 	want "ENODATA $PART 0" rawcopy -s "$disk" /dev/d0 0 0:4M
 	pattern check /dev/d0 2 "@0:1:~$PART" 0:4M
