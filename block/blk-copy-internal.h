@@ -241,13 +241,17 @@ static inline bool bio_copy_dry_run(const struct bio *bio)
 	return test_bit(BLK_COPY_TOKEN_DRY_RUN, &bio_copy_token(bio)->flags);
 }
 
-/* A dry run sends no command, so it is in no disk statistics either. */
+/*
+ * A dry run sends no command, so it is in no disk statistics either.  Schedulers
+ * may ask when any request began.
+ */
 static inline bool blk_copy_unaccounted(struct request *rq)
 {
 	if (likely(req_op(rq) != REQ_OP_COPY_OUT) ||
 	    !bio_copy_dry_run(rq->bio))
 		return false;
 	rq->rq_flags &= ~RQF_IO_STAT;
+	rq->start_time_ns = ktime_get_ns();
 	return true;
 }
 

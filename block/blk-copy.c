@@ -803,8 +803,8 @@ static bool blk_copy_harvest(struct blk_copy *copy)
 	bool progress;
 
 	/* What comes later comes with an event. */
-	if (list_empty_careful(&copy->done_chunks) &&
-	    list_empty_careful(&copy->done_units))
+	if (data_race(list_empty_careful(&copy->done_chunks) &&
+		      list_empty_careful(&copy->done_units)))
 		return false;
 	spin_lock_irq(&copy->done_lock);
 	list_splice_init(&copy->done_chunks, &chunks);

@@ -65,6 +65,10 @@ class Hunk:
 			found.append((at - gone, gone, tuple(new)))
 		return found
 
+	def added(self):
+		"""The lines that come."""
+		return [b[1:] for b in self.body if b[0] == '+']
+
 	def text(self):
 		old, new = len(self.before), len(self.after)
 		return '@@ -%d,%d +%d,%d @@%s\n%s\n' % (
@@ -79,20 +83,25 @@ class Hunk:
 def parse(diff):
 	"""The hunks of a unified diff, in order."""
 	found = []
-	file = hunk = None
+	file = None
+	old = new = 0
 	for line in diff.split('\n'):
-		m = re.match(r'@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@ ?(.*)', line)
-		if line.startswith('--- '):
-			hunk = None
+		m = re.match(r'@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@ ?(.*)', line)
+		if old > 0 or new > 0:
+			if line[:1] not in (' ', '+', '-'):
+				raise ValueError('a hunk of %s is shorter than its @@ says' % file)
+			found[-1].body.append(line)
+			old -= line[0] != '+'
+			new -= line[0] != '-'
 		elif line.startswith('+++ '):
 			file = line.split()[1].split('/', 1)[1]
 		elif m:
-			hunk = Hunk(file, [], int(m.group(1)), m.group(2).strip())
-			found.append(hunk)
-		elif hunk is not None and line[:1] in (' ', '+', '-'):
-			hunk.body.append(line)
-		elif hunk is not None and line.startswith('\\'):
-			raise ValueError('%s: a hunk at an end of file without newline' % file)
+			old, new = (int(m.group(i) or 1) for i in (2, 3))
+			found.append(Hunk(file, [], int(m.group(1)), m.group(4).strip()))
+		elif line.startswith('\\'):
+			raise ValueError('%s has no newline at its end' % file)
+		elif file and line[:1] in (' ', '+', '-') and not line.startswith('--- '):
+			raise ValueError('a hunk of %s is longer than its @@ says' % file)
 	return found
 
 
@@ -108,12 +117,40 @@ def write(hunks):
 	return text
 
 
-def section(lines, at):
-	"""The function or struct in which that line stands, much as diff -p names it."""
+def heading(lines, at):
+	"""The line that begins the function or struct in which that line stands."""
 	for i in range(min(at, len(lines)) - 1, -1, -1):
 		if re.match(r'[A-Za-z_$]', lines[i]) and not re.match(r'\w+:', lines[i]):
-			return lines[i][:40].rstrip()
+			return lines[i].rstrip()
 	return ''
+
+
+def section(lines, at):
+	"""The same, much as diff -p shows it."""
+	return heading(lines, at)[:40].rstrip()
+
+
+def function(lines, at):
+	"""The name of the function in which that line stands, None outside of any."""
+	for i in range(min(at, len(lines)) - 1, -1, -1):
+		if re.match(r'[A-Za-z_$]', lines[i]) and not re.match(r'\w+:', lines[i]):
+			break
+	else:
+		return None
+	m = re.match(r'[^(=]*?(\w+)\s*\(', lines[i])
+	for line in lines[i:at] if m else ():
+		if line.startswith('{'):
+			return m.group(1)
+		if line.endswith(';'):
+			return None
+	return None
+
+
+def elsewhere(hunk, lines, at):
+	"""True if the hunk, placed there, would be in another function than its @@ says."""
+	here = function(lines, hunk.edits(at)[0][0])
+	m = re.match(r'[^(=]*?(\w+)\s*\(', hunk.section)
+	return bool(here and m and here != m.group(1))
 
 
 def clash(a, b):
@@ -155,8 +192,9 @@ def make(file, lines, edits, context=CONTEXT):
 def fit(hunk, sources):
 	"""That hunk with as much context as lets it fit at one place of each source.
 
-	sources are the lines of its file in each kernel.  With less than CONTEXT
-	lines it must stand in the same function everywhere.  None if it does not fit.
+	sources are the lines of its file in each kernel.  It must stand in the same
+	function everywhere; with less than CONTEXT lines, in the very same place of a
+	struct or table, too.  None if it does not fit.
 	"""
 	sizes = range(CONTEXT, 0, -1)
 	for above, below in sorted(((a, b) for a in sizes for b in sizes), key=sum, reverse=True):
@@ -164,8 +202,11 @@ def fit(hunk, sources):
 		places = [h.places(lines) for lines in sources]
 		if any(len(p) != 1 for p in places):
 			continue
-		if above == below == CONTEXT or len({section(lines, h.edits(p[0])[0][0])
-					      for p, lines in zip(places, sources)}) == 1:
+		at = [h.edits(p[0])[0][0] for p in places]
+		if len({function(lines, i) for lines, i in zip(sources, at)}) > 1:
+			continue
+		if above == below == CONTEXT or \
+		   len({heading(lines, i) for lines, i in zip(sources, at)}) == 1:
 			return h
 	return None
 

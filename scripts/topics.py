@@ -130,7 +130,18 @@ def assign(patches, ours):
 					   (name, owner[name], topic.name))
 		owner[name] = topic.name
 
+	everywhere = {}
+	for k in tree.kernels():
+		for p in tree.series(k, compose=False):
+			everywhere.setdefault(p.name, set()).update(p.files)
 	for t in topics:
+		for name, some in t.hooks:
+			if name not in everywhere:
+				raise tree.Failure('patches/topics: [%s]: there is no hook %s' % (t.name, name))
+			for g in some:
+				if not any(fnmatch.fnmatchcase(f, g) for f in everywhere[name]):
+					raise tree.Failure('patches/topics: [%s]: %s has no file %s' %
+							   (t.name, name, g))
 		for p in patches:
 			globs = [g for name, some in t.hooks if name == p.name for g in some or ['*']]
 			for f in p.files:
@@ -178,7 +189,9 @@ def grow(name, text, have, options):
 		return re.sub(r'\n+$', '\n', ''.join(kept))
 	kept = []
 	for line in text.splitlines(keepends=True):
-		objects = [] if line.startswith('#') else re.findall(r'\S+\.o\b', line)
+		# An object may have settings of its own, CONTEXT_ANALYSIS_name.o := n
+		objects = [] if line.startswith('#') else \
+			re.findall(r'(?:^|\s)(?:[A-Z]+_[A-Z_]*)?(\S+?\.o)\b', line)
 		if line.rstrip('\n').endswith('\\'):
 			raise tree.Failure('%s: a file that grows has no continued lines' % name)
 		if all(os.path.join(os.path.dirname(name), o[:-2] + '.c') in have for o in objects):

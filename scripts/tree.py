@@ -75,8 +75,11 @@ class Kernel:
 		"""A file of the unpacked kernel, None if it has no such file."""
 		if name not in self._lines:
 			path = os.path.join(self.pristine, name)
-			self._lines[name] = read(path).decode().split('\n')[:-1] \
-				if os.path.isfile(path) else None
+			text = read(path).decode() if os.path.isfile(path) else None
+			if text and not text.endswith('\n'):
+				raise Failure('%s of Linux %s has no newline at its end: no hook can be there' %
+					      (name, self.version()))
+			self._lines[name] = text if text is None else text.split('\n')[:-1]
 		return self._lines[name]
 
 	def version(self):
@@ -216,6 +219,9 @@ class Patch:
 			path = os.path.join(where, self.name)
 			if where != COMMON and not self.own:
 				if os.path.exists(path):
+					if own:
+						say('%s: nothing is its own any more; its remark was: %s' %
+						    (os.path.relpath(path, TOP), own))
 					os.unlink(path)
 					wrote.append(path)
 			elif put_text(path, text):
@@ -235,6 +241,10 @@ class Patch:
 				      (self.name, h.file, self.k.version(), h,
 				       'at %d places' % len(places) if places else 'nowhere',
 				       self.k.series))
+		if hunks.elsewhere(h, lines, places[0]):
+			raise Failure('hook %s does not apply to %s of Linux %s:\n  the hunk @@ %s would be in '
+				      'another function: %s' % (self.name, h.file, self.k.version(), h,
+								hunks.heading(lines, places[0])))
 		return places[0]
 
 	def edits(self, some):
@@ -257,8 +267,15 @@ class Patch:
 		self.diff = ''.join(parts)
 		put_text(self.path, self.mail() + '---\n\n' + self.diff)
 
+	def added_lines(self):
+		"""The lines themselves, per file."""
+		found = {}
+		for h in self.shared + self.own:
+			found.setdefault(h.file, set()).update(h.added())
+		return found
+
 	def added(self):
-		"""Lines that this patch adds, per file."""
+		"""How many lines this patch adds, per file."""
 		count = {}
 		for h in self.shared + self.own:
 			count[h.file] = count.get(h.file, 0) + sum(b[0] == '+' for b in h.body)
@@ -608,9 +625,9 @@ def prepare(k, quiet=False):
 			if os.path.exists(src) and not same(src, last) and not same(src, want):
 				lost.append(f)
 		if lost and not os.environ.get('FORCE'):
-			raise Failure('edited in build/%s/src and not in patches/%s yet: %s\n'
+			raise Failure('edited in build/%s/src and not in patches/ yet: %s\n'
 				      'run scripts/refresh to keep the edit, or FORCE=1 to drop it' %
-				      (k.series, k.series, ' '.join(lost)))
+				      (k.series, ' '.join(lost)))
 		for f in sorted(touched):
 			wrote += put(os.path.join(scratch, f), os.path.join(k.src, f))
 			put(os.path.join(scratch, f), os.path.join(k.state, f))
@@ -678,6 +695,7 @@ def refresh(k, topic=None, files=()):
 	if not os.path.isdir(k.src):
 		raise Failure('nothing to refresh: run scripts/prepare first')
 	patches = series(k)
+	catch_up(k, patches)
 	owner = {f: p for p in patches for f in p.files}
 	if topic:
 		owner.update(assign(k, topic, files, patches))
@@ -689,8 +707,12 @@ def refresh(k, topic=None, files=()):
 			os.unlink(path)
 			os.symlink(link_text(k, name), path)
 			say('refresh: took %s back into the repository' % name)
-	others = [o for o in kernels()
-		  if o.series != k.series and os.path.isdir(o.pristine)]
+	others = [o for o in kernels() if o.series != k.series]
+	for o in others:
+		# Without its source nobody can tell what fits it.
+		if not os.path.isdir(o.pristine):
+			o.lock()
+			unpack(o)
 	known = {o.series: {p.name: p for p in series(o, compose=False)} for o in others}
 	for o in others:
 		for p in patches:
@@ -728,6 +750,52 @@ def refresh(k, topic=None, files=()):
 		    'then scripts/prepare' % (f, f))
 	if changed or new:
 		raise Failure('%d edits are not in the repository' % (len(changed) + len(new)))
+
+
+def catch_up(k, patches):
+	"""Bring src to what the patches are now; they may have changed since prepare.
+
+	Else a hunk that came meanwhile would look like one that was taken away here.
+	"""
+	touched = {f for p in patches for f in p.files}
+	with tempfile.TemporaryDirectory(dir=k.dir, prefix='apply.') as scratch:
+		apply(k, patches, scratch)
+		clash = []
+		for f in sorted(touched | state_files(k)):
+			want = os.path.join(scratch if f in touched else k.pristine, f)
+			state = os.path.join(k.state, f)
+			last = state if os.path.exists(state) else os.path.join(k.pristine, f)
+			src = os.path.join(k.src, f)
+			if same(last, want):
+				continue
+			if not os.path.exists(src) or same(src, last):
+				put(want, src)
+			elif not same(src, want) and not merge(src, last, want):
+				clash.append(f)
+				continue
+			if f in touched:
+				put(want, state)
+			else:
+				os.unlink(state)
+	if clash:
+		raise Failure('edited in build/%s/src, and changed in patches/ since prepare: %s\n'
+			      'save your edit, FORCE=1 scripts/prepare %s, and make it again' %
+			      (k.series, ' '.join(clash), k.series))
+
+
+def merge(src, old, new):
+	"""Take into src what became new of old; False if that touches its own edits."""
+	r = subprocess.run(['git', 'merge-file', '-p', '-q', src, old, new],
+			   stdout=subprocess.PIPE)
+	if r.returncode:
+		return False
+	with tempfile.NamedTemporaryFile(dir=os.path.dirname(old)) as f:
+		f.write(r.stdout)
+		f.flush()
+		os.chmod(f.name, os.stat(src).st_mode)
+		put(f.name, src)
+	say('refresh: %s: merged with what patches/ has got since prepare' % src)
+	return True
 
 
 def refresh_file(k, patch, f, others):
@@ -812,69 +880,6 @@ def distinct(hunk, lines, edits):
 	return hunk
 
 
-def port(k, write=False):
-	"""Say which hooks fit another kernel, and where the others may belong.
-
-	The kernel's own hunks are those of patches/X.Y, or of the newest kernel as
-	long as there are none.  With write, what fits becomes its patches.
-	Returns (lines that people read, hunks that need work by topic).
-	"""
-	k.lock()
-	unpack(k)
-	others = sorted((o for o in kernels() if o.series != k.series), key=lambda o: o.number,
-			reverse=True)
-	first = not any(Patch(k, name).own for name in topics())
-	report, work = [], {}
-	for name in topics():
-		p = Patch(k, name)
-		old = [Patch(o, name) for o in others]
-		shared, own = p.shared, p.own
-		if first:
-			own = [h for o in old[:1] for h in o.own]
-			spare = [h for o in old[1:] for h in o.own]
-		p.shared, p.own = [], []
-		for h in shared + own:
-			lines = k.lines(h.file)
-			sources = [o.lines(h.file) for o in others if os.path.isdir(o.pristine)] + [lines]
-			same = [s for s in ([] if not first else spare) if s.file == h.file and
-				[b for b in s.body if b[0] == '+'] == [b for b in h.body if b[0] == '+']]
-			fitting = next((s for s in [h] + same if lines and len(s.places(lines)) == 1 and
-					not in_the_way(p, s)), None)
-			wide = hunks.fit(h, sources) if None not in sources else None
-			if wide and (h in shared or not any(in_the_way(o, wide) for o in old + [p])):
-				# Every kernel can have it
-				p.shared.append(wide)
-				for o in old:
-					o.own = [x for x in o.own if not says_the_same(o, x, wide)]
-				report.append((name, wide, 'fits' if len(wide.body) == len(h.body) else
-					       'fits with less around it', p.place(wide)))
-				continue
-			if h in shared:
-				for o in old:
-					o.own.append(h)
-			if fitting:
-				p.own.append(fitting)
-				report.append((name, h, 'fits as its own', p.place(fitting)))
-				continue
-			narrow = hunks.fit(h, [lines]) if lines else None
-			if narrow and not in_the_way(p, narrow):
-				at = p.place(narrow)
-				p.own.append(hunks.make(h.file, lines, narrow.edits(at))[0])
-				report.append((name, h, 'fits as its own', at))
-				continue
-			work.setdefault(name, []).append(h)
-			report.append((name, h, 'NEEDS WORK', None))
-		if write:
-			for one in [p] + old:
-				one.header, one.shared = p.header, p.shared
-				one.write()
-	todo = os.path.join(k.dir, 'port')
-	shutil.rmtree(todo, ignore_errors=True)
-	for name, left in work.items():
-		put_text(os.path.join(todo, name), hunks.write(left))
-	return report, work
-
-
 def write_series(patches):
 	"""Keep the comments of series; add what is new in its order."""
 	path = os.path.join(PATCHES, 'series')
@@ -892,6 +897,95 @@ def write_series(patches):
 		listed.insert(at, p.name)
 	if lines:
 		put_text(path, '\n'.join(lines) + '\n')
+
+
+def port(k, write=False):
+	"""Say which hooks fit another kernel, and where the others may belong.
+
+	The kernel's own hunks are those of patches/X.Y, or of the newest kernel as
+	long as there are none.  With write, what fits becomes its patches, and what
+	does not is kept in patches/X.Y/todo until its lines are in the kernel's tree.
+	Returns (what people read of each hunk, hunks that need work by topic).
+	"""
+	k.lock()
+	others = sorted((o for o in kernels() if o.series != k.series), key=lambda o: o.number,
+			reverse=True)
+	for o in [k] + others:
+		unpack(o)
+	first = not any(Patch(k, name).own for name in topics())
+	report, work, every = [], {}, []
+	for name in topics():
+		p = Patch(k, name)
+		old = [Patch(o, name) for o in others]
+		every += [p] + old
+		left = work.setdefault(name, [])
+		candidates, spare = p.shared + p.own, []
+		if first:
+			candidates = p.shared + [h for o in old[:1] for h in o.own]
+			spare = [h for o in old[1:] for h in o.own]
+		shared, p.shared, p.own = p.shared, [], []
+		for o in old:
+			o.shared = p.shared
+		for h in candidates:
+			port_hunk(p, old, h, h in shared, spare, report, left)
+		have = p.added_lines()
+		left += [h for h in todo(k, name) if h.body not in [x.body for x in left] and
+			 not set(h.added()) <= have.get(h.file, set())]
+		report += [(name, h, 'NEEDS WORK', None) for h in left]
+	if write:
+		for one in every:
+			one.write()
+	for name, left in work.items():
+		keep(os.path.join(k.patches, 'todo', name) if write else
+		     os.path.join(k.dir, 'port', name), left)
+	return report, {name: left for name, left in work.items() if left}
+
+
+def port_hunk(p, old, h, shared, spare, report, left):
+	"""Give a hunk to a kernel, shared or as its own, or to those that need work."""
+	lines = p.k.lines(h.file)
+	same_text = [s for s in spare if s.file == h.file and s.added() == h.added()]
+	wide = hunks.fit(h, [o.k.lines(h.file) for o in old] + [lines]) if lines and all(
+		o.k.lines(h.file) for o in old) else None
+	if wide and (shared or not any(in_the_way(o, wide) for o in old + [p])):
+		p.shared.append(wide)
+		for o in old:
+			o.own = [x for x in o.own if not says_the_same(o, x, wide)]
+		report.append((p.name, wide, 'fits' if len(wide.body) == len(h.body) else
+			       'fits with less around it', p.place(wide)))
+		return
+	if shared:
+		for o in old:
+			o.own.append(h)
+	for one in [h] + same_text if lines else []:
+		at = one.places(lines)
+		if len(at) == 1 and not hunks.elsewhere(one, lines, at[0]):
+			one = hunks.make(h.file, lines, one.edits(at[0]))[0]
+		else:
+			one = hunks.fit(one, [lines])
+			if one and hunks.elsewhere(one, lines, one.places(lines)[0]):
+				one = None
+		if one and not in_the_way(p, one):
+			p.own.append(one)
+			report.append((p.name, h, 'fits as its own', p.place(one)))
+			return
+	left.append(h)
+
+
+def todo(k, name):
+	"""Hunks that a port of that kernel has left for people."""
+	path = os.path.join(k.patches, 'todo', name)
+	return hunks.parse(read(path).decode()) if os.path.exists(path) else []
+
+
+def keep(path, some):
+	"""Have a patch hold these hunks, or not be there."""
+	if some:
+		put_text(path, hunks.write(some))
+	elif os.path.exists(path):
+		os.unlink(path)
+		if not os.listdir(os.path.dirname(path)):
+			os.rmdir(os.path.dirname(path))
 
 
 def unread(main):

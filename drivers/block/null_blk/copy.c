@@ -267,10 +267,13 @@ blk_status_t null_handle_copy(struct nullb_cmd *cmd, unsigned int nr_sectors)
 	if (sts == BLK_STS_OK)
 		sts = null_copy_move(cmd, blk_rq_pos(rq),
 				     blk_rq_pos(rq) + nr_sectors, iter);
-	if (sts != BLK_STS_OK || nr_sectors < blk_rq_sectors(rq)) {
+	if (sts != BLK_STS_OK) {
 		atomic64_inc(&copy->errors);
 		return sts;
 	}
+	/* As if the bad block was the first: neither done nor an error of ours */
+	if (nr_sectors < blk_rq_sectors(rq))
+		return BLK_STS_OK;
 	atomic64_inc(&copy->commands);
 	atomic64_add(cmd->copy_hold.nr_ranges, &copy->ranges);
 	atomic64_add(blk_rq_bytes(rq), &copy->bytes);

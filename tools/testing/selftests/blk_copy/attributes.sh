@@ -717,8 +717,30 @@ blk_tracer()
 	is "$(lines " C +$out 16384 \\+ 2048 ")" 1 "COPY_OUTs complete"
 }
 
+# The category of version 2 chooses copies, and them alone.
+blk_tracer_mask()
+{
+	local mask=/sys/block/d0/trace/act_mask
+
+	make_null d0 size=64
+	echo blk >"$TRACING/current_tracer"
+	defer eval "echo nop >$TRACING/current_tracer"
+	echo 1 >/sys/block/d0/trace/enable
+	defer eval "echo 0 >/sys/block/d0/trace/enable"
+	echo copy >"$mask"
+	is "$(cat "$mask")" copy
+	start_trace
+	dd if="$D0" of=/dev/null bs=1M count=1 iflag=direct status=none
+	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n "$D0" 8M 0:1M
+	trace | tee "$TMP/trace"
+	is "$(lines ' [QGDC] +R ')" 0 "reads traced"
+	is "$(lines ' Q +CI 0 \+ 2048 ')" 1 "COPY_INs queued"
+	is "$(lines ' D +CO 16384 \+ 2048 ')" 1 "COPY_OUTs issued"
+}
+
 prove "trace events of blk_copy say what happened" trace_events
 prove "block events show CI and CO" trace_letters
 prove "the tracer of blktrace records copies" blk_tracer
+! since 7.3 || prove "blktrace can choose copies" blk_tracer_mask
 
 finish
