@@ -165,7 +165,7 @@ bool blk_copy_map_next_hole(const struct blk_copy_map *map, u32 from, u32 end,
  */
 struct blk_copy_pin *blk_copy_pin_alloc(void)
 {
-	struct blk_copy_pin *pin = kzalloc(sizeof(*pin), GFP_KERNEL);
+	struct blk_copy_pin *pin = kzalloc_obj(*pin, GFP_KERNEL);
 
 	if (!pin)
 		return NULL;

@@ -8,6 +8,7 @@
 #define _LINUX_BLK_COPY_COMPAT_H
 
 #include <linux/compiler_types.h>
+#include <linux/slab.h>
 #include <linux/timer.h>
 #include <linux/types.h>
 #include <linux/version.h>
@@ -15,6 +16,11 @@
 /* Macros can be asked for. */
 #ifndef timer_container_of
 #define timer_container_of	from_timer
+#endif
+
+/* Not yet in each version of 6.12 */
+#ifndef kzalloc_obj
+#define kzalloc_obj(obj, gfp)	kzalloc(sizeof(obj), gfp)
 #endif
 
 #ifndef __guarded_by

@@ -45,8 +45,8 @@ void nvme_init_copy(struct nvme_ctrl *ctrl, const struct nvme_id_ctrl *id)
 {
 	ctrl->ocfs = le16_to_cpu(id->ocfs);
 	if ((ctrl->oncs & NVME_CTRL_ONCS_COPY) && !ctrl->copy_reserve)
-		ctrl->copy_reserve = kzalloc(sizeof(*ctrl->copy_reserve),
-					     GFP_KERNEL);
+		ctrl->copy_reserve = kzalloc_obj(*ctrl->copy_reserve,
+						 GFP_KERNEL);
 }
 
 /**
