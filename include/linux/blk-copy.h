@@ -117,18 +117,19 @@ struct blk_copy_entry {
 /**
  * struct blk_copy_pin - generation of the mapping of one stacked device
  * @ref:	held by the device and by every token that passed it
- * @lock:	protects @gen and @busy
- * @gen:	changes whenever a mapping made before may no longer be used
- * @busy:	commands running that rely on @gen
- * @wait:	woken when @busy reaches 0
+ * @wait:	woken when no command is busy any more
  *
  * Allocated apart from its device because a token may outlive the device.
  */
 struct blk_copy_pin {
 	struct kref		ref;
-	spinlock_t		lock;	/* gen and busy */
+	/* private: */
+	spinlock_t		lock;	/* the two below */
+	/* changes whenever a mapping made before may no longer be used */
 	u64			gen __guarded_by(&lock);
+	/* commands running that rely on gen */
 	unsigned int		busy __guarded_by(&lock);
+	/* public: */
 	wait_queue_head_t	wait;
 };
 
