@@ -117,12 +117,18 @@ def write(hunks):
 	return text
 
 
-def heading(lines, at):
-	"""The line that begins the function or struct in which that line stands."""
+def begin(lines, at):
+	"""The index of the line that begins the function or struct of that line, or None."""
 	for i in range(min(at, len(lines)) - 1, -1, -1):
 		if re.match(r'[A-Za-z_$]', lines[i]) and not re.match(r'\w+:', lines[i]):
-			return lines[i].rstrip()
-	return ''
+			return i
+	return None
+
+
+def heading(lines, at):
+	"""That line."""
+	i = begin(lines, at)
+	return '' if i is None else lines[i].rstrip()
 
 
 def section(lines, at):
@@ -130,17 +136,19 @@ def section(lines, at):
 	return heading(lines, at)[:40].rstrip()
 
 
+def called(text):
+	"""The name before the first parenthesis, None if there is none."""
+	m = re.match(r'[^(=]*?(\w+)\s*\(', text)
+	return m.group(1) if m else None
+
+
 def function(lines, at):
 	"""The name of the function in which that line stands, None outside of any."""
-	for i in range(min(at, len(lines)) - 1, -1, -1):
-		if re.match(r'[A-Za-z_$]', lines[i]) and not re.match(r'\w+:', lines[i]):
-			break
-	else:
-		return None
-	m = re.match(r'[^(=]*?(\w+)\s*\(', lines[i])
-	for line in lines[i:at] if m else ():
+	i = begin(lines, at)
+	name = None if i is None else called(lines[i])
+	for line in lines[i:at] if name else ():
 		if line.startswith('{'):
-			return m.group(1)
+			return name
 		if line.endswith(';'):
 			return None
 	return None
@@ -149,8 +157,8 @@ def function(lines, at):
 def elsewhere(hunk, lines, at):
 	"""True if the hunk, placed there, would be in another function than its @@ says."""
 	here = function(lines, hunk.edits(at)[0][0])
-	m = re.match(r'[^(=]*?(\w+)\s*\(', hunk.section)
-	return bool(here and m and here != m.group(1))
+	there = called(hunk.section)
+	return bool(here and there and here != there)
 
 
 def clash(a, b):

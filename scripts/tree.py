@@ -278,7 +278,7 @@ class Patch:
 		"""How many lines this patch adds, per file."""
 		count = {}
 		for h in self.shared + self.own:
-			count[h.file] = count.get(h.file, 0) + sum(b[0] == '+' for b in h.body)
+			count[h.file] = count.get(h.file, 0) + len(h.added())
 		return count
 
 

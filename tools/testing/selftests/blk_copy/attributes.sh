@@ -696,6 +696,16 @@ trace_letters()
 	is "$(lines 'block_rq_issue: .* CI ')" 0 "COPY_INs issued"
 }
 
+# What is done to d0 from now on goes to the tracer behind blktrace.
+start_blk_tracer()
+{
+	echo blk >"$TRACING/current_tracer"
+	defer eval "echo nop >$TRACING/current_tracer"
+	echo 1 >/sys/block/d0/trace/enable
+	defer eval "echo 0 >/sys/block/d0/trace/enable"
+	start_trace
+}
+
 # The tracer behind blktrace, without its program.  Only the version 2 of its traces
 # knows copies; before they are reads and writes.
 blk_tracer()
@@ -704,11 +714,7 @@ blk_tracer()
 
 	! since 7.3 || in=CI out=CO
 	make_null d0 size=64
-	echo blk >"$TRACING/current_tracer"
-	defer eval "echo nop >$TRACING/current_tracer"
-	echo 1 >/sys/block/d0/trace/enable
-	defer eval "echo 0 >/sys/block/d0/trace/enable"
-	start_trace
+	start_blk_tracer
 	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n "$D0" 8M 0:1M
 	trace | tee "$TMP/trace"
 	is "$(lines " Q +$in 0 \\+ 2048 ")" 1 "COPY_INs queued"
@@ -723,13 +729,9 @@ blk_tracer_mask()
 	local mask=/sys/block/d0/trace/act_mask
 
 	make_null d0 size=64
-	echo blk >"$TRACING/current_tracer"
-	defer eval "echo nop >$TRACING/current_tracer"
-	echo 1 >/sys/block/d0/trace/enable
-	defer eval "echo 0 >/sys/block/d0/trace/enable"
+	start_blk_tracer
 	echo copy >"$mask"
 	is "$(cat "$mask")" copy
-	start_trace
 	dd if="$D0" of=/dev/null bs=1M count=1 iflag=direct status=none
 	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n "$D0" 8M 0:1M
 	trace | tee "$TMP/trace"

@@ -152,14 +152,20 @@ nvme_command_fails()
 	is "$(copy_stat /dev/vm/big error_fallbacks)" 1 error_fallbacks
 }
 
-# Below a stripe: what one leg has copied is kept, though the other one fails.
-one_leg_fails()
+# /dev/mapper/fs: stripes on the second halves of f0 and f1, which are filled
+make_legs()
 {
 	make_null f0 size=64
 	make_null f1 size=64
 	pattern fill /dev/f0 1
 	pattern fill /dev/f1 2
 	make_dm fs "0 65536 striped 2 128 /dev/f0 65536 /dev/f1 65536"
+}
+
+# Below a stripe: what one leg has copied is kept, though the other one fails.
+one_leg_fails()
+{
+	make_legs
 	fail_requests -1 /sys/block/f1/make-it-fail
 	device_did /dev/f0 8 8 want "EIO 65536 65536" rawcopy -s /dev/f0 /dev/mapper/fs 0 0:1M
 	fail_off
@@ -278,11 +284,7 @@ injected_reads_and_writes()
 # A leg of a stripe that can read and write, but not copy, within some sectors
 injected_below()
 {
-	make_null f0 size=64
-	make_null f1 size=64
-	pattern fill /dev/f0 1
-	pattern fill /dev/f1 2
-	make_dm fs "0 65536 striped 2 128 /dev/f0 65536 /dev/f1 65536"
+	make_legs
 	inject /dev/f1 COPY_OUT IOERR ,start=65664,nr_sectors=1
 	pattern fill /dev/mapper/fs 1
 	# The source is no destination.
