@@ -10,15 +10,21 @@
 /* Bytes between two chances for others to take the lock */
 #define NULL_COPY_BATCH_SECTORS	(SZ_64K >> SECTOR_SHIFT)
 
+/* What has a bit of its own: a block, or each page of a larger one */
+static unsigned int null_copy_unit(struct nullb *nullb)
+{
+	return min_t(unsigned int, nullb->dev->blocksize, PAGE_SIZE);
+}
+
 /*
  * Making room and allocating drop the lock, so the source is looked up last.
  * Blocks without data read as zeroes, whatever the page has at their place.
  */
-static int null_copy_block(struct nullb *nullb, sector_t dst, sector_t src)
+static int null_copy_one(struct nullb *nullb, sector_t dst, sector_t src)
 {
 	unsigned int dst_off = (dst & SECTOR_MASK) << SECTOR_SHIFT;
 	unsigned int src_off = (src & SECTOR_MASK) << SECTOR_SHIFT;
-	unsigned int len = nullb->dev->blocksize;
+	unsigned int len = null_copy_unit(nullb);
 	bool cached = null_cache_active(nullb);
 	struct nullb_page *to, *from;
 
@@ -50,14 +56,14 @@ static int null_copy_block(struct nullb *nullb, sector_t dst, sector_t src)
 int null_copy_pages(struct nullb *nullb, sector_t dst, sector_t src,
 		    unsigned int bytes)
 {
-	unsigned int step = nullb->dev->blocksize >> SECTOR_SHIFT;
+	unsigned int step = null_copy_unit(nullb) >> SECTOR_SHIFT;
 	sector_t end = dst + (bytes >> SECTOR_SHIFT);
 	unsigned int batch = 0;
 	int err = 0;
 
 	spin_lock_irq(&nullb->lock);
 	for (; dst < end && !err; dst += step, src += step) {
-		err = null_copy_block(nullb, dst, src);
+		err = null_copy_one(nullb, dst, src);
 		batch += step;
 		if (batch < NULL_COPY_BATCH_SECTORS)
 			continue;

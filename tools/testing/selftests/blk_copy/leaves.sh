@@ -124,13 +124,13 @@ leaf()
 	plain_on $((3 * LBS)) $((7 * LBS))
 	plain_on $((M - LBS)) $((M + LBS))
 	plain_on $((M + 5 * LBS)) $((3 * M - LBS))
-	k=$((4096 / LBS))
+	k=$((LBS < 4096 ? 4096 / LBS : 1))
 	# Any order, twice the same, and neighbours, which make one range.
 	gather_on "$1" "$2" $((31 * LBS)) $((9 * LBS)):$((2 * LBS)) "$LBS:$LBS" \
 		$((900 * LBS)):$((13 * LBS)) "$LBS:$LBS" \
 		$((50 * LBS)):$((5 * LBS)) $((55 * LBS)):$((6 * LBS)) 0:$((3 * LBS))
 	gather_on "$3" "$4" $((128 * LBS)) "$((4 * M)):$LBS*128+$((3 * LBS))"
-	gather_on "$5" "$6" $((40 * 5 * 4096)) "$M:$((5 * k * LBS))*40+$((7 * k * LBS))"
+	gather_on "$5" "$6" $((40 * 5 * k * LBS)) "$M:$((5 * k * LBS))*40+$((7 * k * LBS))"
 	plain_on $((17 * M + 3 * LBS)) $((2 * M + LBS))
 	[ "$SIZE" -lt $((176 * M)) ] || plain_on $((65 * M + LBS)) $((M / 2))
 	# The last block of the device
@@ -151,6 +151,16 @@ null_leaf()
 	leaf /dev/d0 "$limits" "${expected[@]}"
 }
 
+# null_holes BLOCKSIZE: what was never written reads as zeroes, and is copied so.
+null_holes()
+{
+	make_null d0 size=64 blocksize="$1"
+	pattern fill -l 32M /dev/d0 1
+	counting /dev/d0 want "0 $((4 * M)) $((4 * M))" rawcopy -f n /dev/d0 1M 40M:3M 8M:512K 50M:512K
+	did 1 3
+	pattern check /dev/d0 0 @0:1 0:32M @1M:0 40M:3M @4M:1 8M:512K @4608K:0 50M:512K
+}
+
 BIG="$((16 * M)) $((32 * M)) 128"
 prove "null_blk" null_leaf "$((16 * M)) $((16 * M)) 128" "1 6 1 128 1 40" size=176
 prove "null_blk with small, odd limits" null_leaf "$((192 << 10)) $((20 << 10)) 3" "2 6 43 128 14 40" \
@@ -159,6 +169,17 @@ prove "null_blk with one range in a command" null_leaf "$((64 << 10)) $((64 << 1
 	size=48 max_copy_bytes=$((64 << 10)) max_copy_segments=1
 prove "null_blk with 4096-byte blocks" null_leaf "$((16 * M)) $((16 * M)) 128" "1 6 1 128 1 40" \
 	size=48 blocksize=4096
+if since 7.3; then
+	# Blocks of several pages
+	prove "null_blk with 16-KiB blocks" null_leaf "$((16 * M)) $((16 * M)) 128" "1 6 1 128 1 40" \
+		size=96 blocksize=16384
+	prove "null_blk with 64-KiB blocks" null_leaf "$((16 * M)) $((16 * M)) 128" "1 6 1 128 1 40" \
+		size=256 blocksize=65536
+	prove "null_blk with 16-KiB blocks, without offload" null_leaf "" "0 0 0 0 0 0" \
+		size=96 blocksize=16384 max_copy_bytes=0
+	prove "holes of null_blk with 16-KiB blocks" null_holes 16384
+fi
+prove "holes of null_blk" null_holes 512
 prove "null_blk without offload" null_leaf "" "0 0 0 0 0 0" size=48 max_copy_bytes=0
 prove "null_blk with a cache" null_leaf "$((16 * M)) $((16 * M)) 128" "1 6 1 128 1 40" \
 	size=48 cache_size=1
