@@ -160,7 +160,7 @@ static unsigned long blk_copy_scan_pages(struct shrinker *shrinker,
 		blk_copy_unit_free_pages(unit);
 		spin_lock_irq(&set->lock);
 		list_add_tail(&unit->entry, &set->unit_pool.free);
-		blk_copy_pool_wake(&set->unit_pool);
+		blk_copy_pool_wake(set, &set->unit_pool);
 		spin_unlock_irq(&set->lock);
 	}
 	blk_copy_debug_add(BLK_COPY_DBG_RECLAIMED, freed);
@@ -266,7 +266,7 @@ static void blk_copy_put_unit(struct blk_copy *copy, struct blk_copy_unit *unit)
 	spin_lock_irq(&set->lock);
 	if (!extra)
 		list_add(&unit->entry, &set->unit_pool.free);
-	blk_copy_pool_wake(&set->unit_pool);
+	blk_copy_pool_wake(set, &set->unit_pool);
 	spin_unlock_irq(&set->lock);
 }
 

@@ -179,7 +179,8 @@ void __blk_copy_in(struct bio *bio);
 struct list_head *blk_copy_pool_take(struct blk_copy *copy,
 				     struct blk_copy_pool *pool);
 void blk_copy_pool_wait(struct blk_copy *copy, struct blk_copy_pool *pool);
-void blk_copy_pool_wake(struct blk_copy_pool *pool);
+void blk_copy_pool_wake(struct blk_copy_set *set, struct blk_copy_pool *pool)
+	__must_hold(&set->lock);
 void blk_copy_pool_leave(struct blk_copy *copy, struct blk_copy_pool *pool);
 void blk_copy_bio_target(struct blk_copy *copy, struct bio *bio,
 			 struct block_device *bdev);

@@ -655,7 +655,7 @@ static void blk_copy_put_chunk(struct blk_copy_chunk *chunk)
 	spin_lock_irq(&set->lock);
 	if (!chunk->extra)
 		list_add(&chunk->entry, &set->chunk_pool.free);
-	blk_copy_pool_wake(&set->chunk_pool);
+	blk_copy_pool_wake(set, &set->chunk_pool);
 	spin_unlock_irq(&set->lock);
 	if (chunk->extra)
 		kfree(chunk);
@@ -663,18 +663,19 @@ static void blk_copy_put_chunk(struct blk_copy_chunk *chunk)
 
 /**
  * blk_copy_pool_wake - something has come back
- * @pool:	the pool
+ * @set:	a set
+ * @pool:	the pool of it
  *
  * Context: under the lock of the set, so that a waiter cannot end meanwhile.
  */
-void blk_copy_pool_wake(struct blk_copy_pool *pool)
+void blk_copy_pool_wake(struct blk_copy_set *set, struct blk_copy_pool *pool)
 {
 	struct blk_copy *copy;
 
+	lockdep_assert_held(&set->lock);
 	copy = list_first_entry_or_null(&pool->waiters, struct blk_copy,
 					wait_entry);
 	if (copy) {
-		lockdep_assert_held(&copy->set->lock);
 		list_del_init(&copy->wait_entry);
 		copy->woken = true;
 		pool->nr_woken++;
@@ -688,7 +689,7 @@ static void blk_copy_pool_pass_on(struct blk_copy *copy)
 {
 	if (copy->woken) {
 		blk_copy_pool_served(copy);
-		blk_copy_pool_wake(copy->pool);
+		blk_copy_pool_wake(copy->set, copy->pool);
 	}
 }
 

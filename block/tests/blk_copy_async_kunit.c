@@ -1827,7 +1827,7 @@ static void give_back(struct blk_copy_set *set, struct list_head *entry)
 {
 	spin_lock_irq(&set->lock);
 	list_add(entry, &set->chunk_pool.free);
-	blk_copy_pool_wake(&set->chunk_pool);
+	blk_copy_pool_wake(set, &set->chunk_pool);
 	spin_unlock_irq(&set->lock);
 }
 
