@@ -7,6 +7,11 @@
  */
 #ifdef CONFIG_BLK_COPY
 
+/* Older kernels have one kind of attributes that are read only. */
+#ifndef QUEUE_LIM_RO_ENTRY
+#define QUEUE_LIM_RO_ENTRY	QUEUE_RO_ENTRY
+#endif
+
 static ssize_t queue_copy_show(unsigned int sectors, char *page)
 {
 	return sysfs_emit(page, "%llu\n", (u64)sectors << SECTOR_SHIFT);

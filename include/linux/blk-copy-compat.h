@@ -47,7 +47,6 @@
 #define blk_copy_bad_sectors_t	int
 #define blk_copy_attr_t		struct attribute *
 #define blk_copy_attrs		attrs
-#define QUEUE_LIM_RO_ENTRY	QUEUE_RO_ENTRY
 #define BLK_COPY_BIO_BYTES	136
 #else
 #define blk_copy_iter_off	bi_offset
