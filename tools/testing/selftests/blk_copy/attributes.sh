@@ -740,9 +740,45 @@ blk_tracer_mask()
 	is "$(lines ' D +CO 16384 \+ 2048 ')" 1 "COPY_OUTs issued"
 }
 
+# traced DELAY: what blktrace sees of a read and of a copy, DELAY s after its start
+traced()
+{
+	local pid
+
+	rm -f "$TMP"/blk.* "$TMP/trace"
+	( cd "$TMP" && exec blktrace -d "$D0" -o blk >blktrace.log 2>&1 ) &
+	pid=$!
+	wait_for test -e /sys/kernel/debug/block/d0/trace0
+	sleep "$1"
+	dd if="$D0" of=/dev/null bs=4K count=1 skip=9 iflag=direct status=none
+	device_did "$D0" 1 1 want "0 $M $M" rawcopy -f n "$D0" 8M 0:1M
+	kill "$pid"
+	wait "$pid" || :
+	( cd "$TMP" && blkparse -q -i blk -o trace -f '%a %d %S %n\n' )
+	cat "$TMP/trace"
+}
+
+# The program, which asks for version 1: there copies are reads and writes, and are
+# there.  When it has begun only its trace tells: the read before the copy is in it.
+blktrace_program()
+{
+	local delay
+
+	make_null d0 size=64
+	for delay in 0.5 2 10; do
+		traced "$delay"
+		[ "$(lines '^Q RS 72 8$')" -eq 0 ] || break
+	done
+	is "$(lines '^Q R 0 2048$')" 1 "COPY_INs queued"
+	is "$(lines '^Q W 16384 2048$')" 1 "COPY_OUTs queued"
+	is "$(lines '^D W 16384 2048$')" 1 "COPY_OUTs issued"
+	is "$(lines '^C W 16384 2048$')" 1 "COPY_OUTs complete"
+}
+
 prove "trace events of blk_copy say what happened" trace_events
 prove "block events show CI and CO" trace_letters
 prove "the tracer of blktrace records copies" blk_tracer
+prove "the program blktrace sees copies as reads and writes" blktrace_program
 ! since 7.3 || prove "blktrace can choose copies" blk_tracer_mask
 
 finish
