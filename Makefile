@@ -86,7 +86,7 @@ series: setup
 
 .PHONY: clean distclean
 clean:
-	rm -rf build/*/lean build/*/debug build/*/bisect build/*/check build/*/series build/tools \
+	rm -rf build/*/lean build/*/debug build/*/bisect build/*/check build/tools \
 		build/results build/bench build/log build/tmp
 
 distclean:

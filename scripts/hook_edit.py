@@ -5,6 +5,7 @@ Hunks that say the same in every kernel are shared, patches/common; what is left
 a kernel's own, patches/X.Y.  What both mean to one kernel is tree.Patch.
 """
 
+import collections
 import os
 import re
 import subprocess
@@ -44,27 +45,25 @@ def assign(k, topic, files, patches):
 
 def refresh(k, topic=None, files=()):
 	"""Write the edits that were made in src back into the patches."""
-	k.lock()
+	tree.lock()
 	if not os.path.isdir(k.src):
 		raise tree.Failure('nothing to refresh: run scripts/prepare first')
 	patches = tree.series(k)
+	replaced = replaced_links(k)
 	catch_up(k, patches)
 	owner = {f: p for p in patches for f in p.files}
 	if topic:
 		owner.update(assign(k, topic, files, patches))
-	# An editor may have replaced a link of ours by a file: take that back.
-	for name in tree.our_files():
+	for name in replaced:
 		path = os.path.join(k.src, name)
-		if os.path.isfile(path) and not os.path.islink(path):
-			tree.put(path, os.path.join(tree.TOP, name))
-			os.unlink(path)
-			os.symlink(tree.link_text(k, name), path)
-			tree.say('refresh: took %s back into the repository' % name)
+		tree.put(path, os.path.join(tree.TOP, name))
+		os.unlink(path)
+		os.symlink(tree.link_text(k, name), path)
+		tree.say('refresh: took %s back into the repository' % name)
 	others = [o for o in tree.kernels() if o.series != k.series]
 	for o in others:
 		# Without its source nobody can tell what fits it.
 		if not os.path.isdir(o.pristine):
-			o.lock()
 			tree.unpack(o)
 	known = {o.series: {p.name: p for p in tree.series(o, compose=False)} for o in others}
 	for o in others:
@@ -92,7 +91,9 @@ def refresh(k, topic=None, files=()):
 		if not p.shared + p.own:
 			tree.say('refresh: %s is empty now: take it out of series' % p.name)
 	write_series(patches)
-	for p in tree.series(k):
+	patches = tree.series(k)
+	tree.write_plain(k, patches)
+	for p in patches:
 		for f in p.files:
 			tree.put(os.path.join(k.src, f), os.path.join(k.state, f))
 	for f in changed:
@@ -103,6 +104,22 @@ def refresh(k, topic=None, files=()):
 		    'then scripts/prepare' % (f, f))
 	if changed or new:
 		raise tree.Failure('%d edits are not in the repository' % (len(changed) + len(new)))
+
+
+def replaced_links(k):
+	"""Our files whose link in src an editor has replaced by a file of its own.
+
+	The repository must not have something newer by now: that would be lost.
+	"""
+	found = [name for name in tree.our_files() if os.path.isfile(os.path.join(k.src, name)) and
+		 not os.path.islink(os.path.join(k.src, name))]
+	for name in found:
+		ours, theirs = os.path.join(tree.TOP, name), os.path.join(k.src, name)
+		if not tree.same(ours, theirs) and os.stat(ours).st_mtime > os.stat(theirs).st_mtime:
+			raise tree.Failure('%s was edited in the repository and, before that, in the tree: '
+					   'compare\n  diff %s %s\nand delete the one in the tree when its edit '
+					   'is in the other' % (name, theirs, ours))
+	return found
 
 
 def catch_up(k, patches):
@@ -193,6 +210,12 @@ def refresh_file(k, patch, f, others):
 		if others:
 			tree.say('refresh: %s: this is of %s alone, look at %s too' %
 			    (h, k.series, ' '.join(others)))
+	# What came back elsewhere has moved here, and the others keep it where it was.
+	came = {line for h in patch.own if h.file == f for line in h.added()}
+	for g in [g for g in gone if g.added() and came.issuperset(g.added())]:
+		gone.remove(g)
+		for o in others.values():
+			o.own.append(g)
 	for g in gone:
 		tree.say('refresh: %s: the hunk is gone%s' % (g, ', for every kernel' if others else ''))
 	if not any(h.file == f for h in patch.shared + patch.own):
@@ -252,38 +275,38 @@ def write_series(patches):
 		tree.put_text(path, '\n'.join(lines) + '\n')
 
 
-def port(k, write=False):
+def port(k, write=False, source=None):
 	"""Say which hooks fit another kernel, and where the others may belong.
 
-	The kernel's own hunks are those of patches/X.Y, or of the newest kernel as
-	long as there are none.  With write, what fits becomes its patches, and what
-	does not is kept in patches/X.Y/todo until its lines are in the kernel's tree.
-	Returns (what people read of each hunk, hunks that need work by topic).
+	These are the shared ones, its own, and those of the kernel source alone, if there
+	is one.  With write, what fits becomes its patches, and what does not is kept in
+	patches/X.Y/todo until its lines are in the kernel's tree.
+	Returns (what people read of each hunk, hunks that need work by topic, kernels
+	that nothing was compared with).
 	"""
-	k.lock()
-	others = sorted((o for o in tree.kernels() if o.series != k.series), key=lambda o: o.number,
-			reverse=True)
-	for o in [k] + others:
-		tree.unpack(o)
-	first = not any(tree.Patch(k, name).own for name in tree.topics())
+	tree.lock()
+	tree.unpack(k)
+	others = sorted((o for o in tree.kernels() if o.series != k.series),
+			key=lambda o: o.number, reverse=True)
+	# Of a kernel that left the archive there may be the patches alone.
+	blind = [o for o in others if not unpacked(o)]
 	report, work, every = [], {}, []
 	for name in tree.topics():
 		p = tree.Patch(k, name)
 		old = [tree.Patch(o, name) for o in others]
 		every += [p] + old
 		left = work.setdefault(name, [])
-		candidates, spare = p.shared + p.own, []
-		if first:
-			candidates = p.shared + [h for o in old[:1] for h in o.own]
-			spare = [h for o in old[1:] for h in o.own]
+		taken = [h for o in old if source and o.k.series == source.series for h in o.own]
+		spare = [h for o in old if source and o.k.series != source.series for h in o.own]
+		candidates = p.shared + p.own + taken
 		shared, p.shared, p.own = p.shared, [], []
 		for o in old:
 			o.shared = p.shared
 		for h in candidates:
-			port_hunk(p, old, h, h in shared, spare, report, left)
-		have = p.added_lines()
-		left += [h for h in tree.todo(k, name) if h.body not in [x.body for x in left] and
-			 not set(h.added()) <= have.get(h.file, set())]
+			port_hunk(p, [o for o in old if o.k not in blind],
+				  [o for o in old if o.k in blind], h, h in shared, spare, report, left)
+		left += [h for h in tree.todo(k, name)
+			 if h.body not in [x.body for x in left] and not there(h, p, old)]
 		report += [(name, h, 'NEEDS WORK', None) for h in left]
 	if write:
 		for one in every:
@@ -291,24 +314,51 @@ def port(k, write=False):
 	for name, left in work.items():
 		keep(os.path.join(k.patches, 'todo', name) if write else
 		     os.path.join(k.dir, 'port', name), left)
-	return report, {name: left for name, left in work.items() if left}
+	return report, {name: left for name, left in work.items() if left}, blind
 
 
-def port_hunk(p, old, h, shared, spare, report, left):
-	"""Give a hunk to a kernel, shared or as its own, or to those that need work."""
+def unpacked(k):
+	"""True if the source of that kernel is there."""
+	if not os.path.isdir(k.pristine) and not tree.package(k)[0]:
+		return False
+	tree.unpack(k)
+	return True
+
+
+def there(h, patch, old):
+	"""True if a kernel has the lines of a hunk as often as another that has them.
+
+	Of a hunk that takes lines away only, nobody can tell.
+	"""
+	def count(p):
+		return collections.Counter(line for x in p.shared + p.own if x.file == h.file
+					   for line in x.added())
+	want = set(h.added())
+	model = next((c for c in map(count, old) if want <= c.keys()), None)
+	have = count(patch)
+	return bool(want and model) and all(have[line] >= model[line] for line in want)
+
+
+def port_hunk(p, old, blind, h, shared, spare, report, left):
+	"""Give a hunk to a kernel, shared or as its own, or to those that need work.
+
+	blind: patches of kernels whose files cannot be looked at
+	"""
 	lines = p.k.lines(h.file)
 	same_text = [s for s in spare if s.file == h.file and s.added() == h.added()]
 	wide = hunks.fit(h, [o.k.lines(h.file) for o in old] + [lines]) if lines and all(
 		o.k.lines(h.file) for o in old) else None
-	if wide and (shared or not any(in_the_way(o, wide) for o in old + [p])):
+	if wide and (shared or old and not any(in_the_way(o, wide) for o in old + [p])):
 		p.shared.append(wide)
 		for o in old:
 			o.own = [x for x in o.own if not says_the_same(o, x, wide)]
+		for o in blind:
+			o.own = [x for x in o.own if x.body != h.body]
 		report.append((p.name, wide, 'fits' if len(wide.body) == len(h.body) else
 			       'fits with less around it', p.place(wide)))
 		return
 	if shared:
-		for o in old:
+		for o in old + blind:
 			o.own.append(h)
 	for one in [h] + same_text if lines else []:
 		at = one.places(lines)

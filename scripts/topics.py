@@ -17,6 +17,7 @@ ours that each patch extends by what it brings; see grow().
 """
 
 import fnmatch
+import hashlib
 import os
 import re
 import shutil
@@ -30,7 +31,10 @@ COVER = os.path.join(tree.TOP, 'patches', 'cover-letter')
 GUIDE = os.path.join(tree.TOP, 'Documentation', 'carrying.rst')
 
 # What an export consists of; nothing else is ever removed
-OUTPUT = re.compile(r'\d{4}-[\w.-]+\.patch$|series$|combined\.patch$|carrying\.rst$')
+OUTPUT = re.compile(r'\d{4}-[\w.-]+\.patch$|series$|combined\.patch$|carrying\.rst$|\.exported$')
+
+# What an export wrote, by which the next one tells what people have edited
+LIST = '.exported'
 
 # Two exports of the same input have the same bytes.
 GIT_ENV = {
@@ -228,9 +232,7 @@ def commits(k, topics, grows, where):
 	bare(k, sorted({f for t in topics for _, f in t.edits}), where)
 	for t in topics:
 		for p, name in t.edits:
-			r = subprocess.run(['patch', '-p1', '-F0', '--no-backup-if-mismatch', '-r', '-'],
-					   cwd=where, input=part(p, name), text=True,
-					   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+			r = tree.patch(part(p, name), where)
 			if r.returncode:
 				raise tree.Failure('%s: [%s]: %s' % (p.name, t.name, r.stdout))
 		for name in t.ours:
@@ -267,6 +269,21 @@ def cover(k, where, count):
 	return 'From %s Mon Sep 17 00:00:00 2001\n' % ('0' * 40) + text
 
 
+def sums(where):
+	"""{file: checksum} of an export."""
+	return {f: hashlib.sha256(tree.read(os.path.join(where, f))).hexdigest()
+		for f in sorted(os.listdir(where)) if f != LIST}
+
+
+def edited(where):
+	"""Files that are not as they were exported: a letter that somebody has filled in."""
+	path = os.path.join(where, LIST)
+	if not os.path.exists(path):
+		return []
+	wrote = dict(reversed(line.split('  ')) for line in tree.read(path).decode().splitlines())
+	return [f for f, now in sums(where).items() if wrote.get(f) != now]
+
+
 def export(k, into):
 	"""Write the series into a directory that is empty or has an older export."""
 	foreign = [f for f in (os.listdir(into) if os.path.isdir(into) else [])
@@ -275,6 +292,11 @@ def export(k, into):
 		       not os.path.exists(os.path.join(into, 'combined.patch'))):
 		raise tree.Failure('%s holds something that is no export%s' %
 				   (into, ': ' + foreign[0] if foreign else ''))
+	changed = edited(into) if os.path.isdir(into) else []
+	if changed and not os.environ.get('FORCE'):
+		raise tree.Failure('edited since it was exported to %s: %s\n'
+				   'move it to a place of yours, or FORCE=1 to drop the edit' %
+				   (into, ' '.join(changed)))
 	patches = tree.series(k)
 	topics, grows = assign(patches, tree.our_files())
 	if not topics:
@@ -297,6 +319,7 @@ def export(k, into):
 		      k.version() + git(where, 'diff', '--stat=72', '--patch', '--summary', *DIFF, base, 'HEAD'))
 		if os.path.exists(GUIDE):
 			shutil.copyfile(GUIDE, os.path.join(new, 'carrying.rst'))
+		write(os.path.join(new, LIST), ''.join('%s  %s\n' % (n, f) for f, n in sums(new).items()))
 		if os.path.isdir(into):
 			shutil.rmtree(into)
 		os.makedirs(os.path.dirname(os.path.abspath(into)), exist_ok=True)

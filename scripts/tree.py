@@ -44,6 +44,9 @@ AUTHOR = 'Copy offload developers <copy-offload@localhost>'
 # What editors and patch(1) leave behind is nobody's source file.
 DROPPINGS = re.compile(r'(\.orig|\.rej|\.sw.|~|\.cmd|\.o|\.ko|\.mod)$|/\.#|/#')
 
+# The file that lock() holds
+held = None
+
 
 class Failure(Exception):
 	pass
@@ -94,11 +97,17 @@ class Kernel:
 					break
 		return '{VERSION}.{PATCHLEVEL}.{SUBLEVEL}'.format(**found)
 
-	def lock(self):
-		"""One prepare or refresh at a time; released at exit."""
-		os.makedirs(self.dir, exist_ok=True)
-		self._lock = open(os.path.join(self.dir, '.lock'), 'w')
-		fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+def lock():
+	"""One at a time reads patches/ and changes it or a tree: kernels share it.
+
+	Released at exit.
+	"""
+	global held
+	if not held:
+		os.makedirs(os.path.join(TOP, 'build'), exist_ok=True)
+		held = open(os.path.join(TOP, 'build/trees.lock'), 'w')
+		fcntl.flock(held, fcntl.LOCK_EX)
 
 
 def kernels():
@@ -164,7 +173,8 @@ class Patch:
 
 	What people maintain are the shared hunks, patches/common/NAME, whose header
 	is that of a mail, and the kernel's own hunks, patches/X.Y/NAME, whose header
-	says why they are its own.  .path is what both make of it: a plain patch.
+	says why they are its own.  .diff is what both make of it, and .path where prepare
+	writes that as a plain patch.
 	"""
 
 	def __init__(self, k, name):
@@ -255,7 +265,7 @@ class Patch:
 		return found
 
 	def compose(self):
-		"""Make .diff, and the plain patch at .path, of shared and own hunks."""
+		"""Make .diff of shared and own hunks."""
 		parts = []
 		for f, edits in sorted(self.edits(self.shared + self.own).items()):
 			edits.sort()
@@ -265,7 +275,7 @@ class Patch:
 						      (self.name, b[0] + 1, f, self.k.version()))
 			parts.append(diff_lines(self.k, f, hunks.apply(self.k.lines(f), edits)))
 		self.diff = ''.join(parts)
-		put_text(self.path, self.mail() + '---\n\n' + self.diff)
+		self.mail()	# or a Failure, if its header is none
 
 	def added_lines(self):
 		"""The lines themselves, per file."""
@@ -305,15 +315,19 @@ def series(k, compose=True):
 					      (f, owner[f], name))
 			owner[f] = name
 		found.append(p)
-	if compose:
-		for p in found:
-			p.compose()
-		keep = {p.name for p in found} | {'series'}
-		where = os.path.join(k.dir, 'patches')
-		put_text(os.path.join(where, 'series'), ''.join(p.name + '\n' for p in found))
-		for name in set(os.listdir(where)) - keep:
-			os.unlink(os.path.join(where, name))
+	for p in found if compose else ():
+		p.compose()
 	return found
+
+
+def write_plain(k, patches):
+	"""Have build/X.Y/patches hold them as plain patches.  Locked."""
+	for p in patches:
+		put_text(p.path, p.mail() + '---\n\n' + p.diff)
+	where = os.path.join(k.dir, 'patches')
+	put_text(os.path.join(where, 'series'), ''.join(p.name + '\n' for p in patches))
+	for name in set(os.listdir(where)) - {p.name for p in patches} - {'series'}:
+		os.unlink(os.path.join(where, name))
 
 
 def our_files():
@@ -342,6 +356,14 @@ def link_text(k, name):
 			       os.path.dirname(os.path.join(k.src, name)))
 
 
+def patch(diff, where):
+	"""Apply a diff with fuzz 0 to the files of a directory; what patch(1) said."""
+	# It keeps a copy of its input in TMPDIR, and makes that directory if need be.
+	return subprocess.run(['patch', '-p1', '-F0', '--no-backup-if-mismatch', '-r', '-'],
+			      cwd=where, input=diff, env={**os.environ, 'TMPDIR': where}, text=True,
+			      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
 def apply(k, patches, into):
 	"""Apply patches with fuzz 0 to copies of the files they touch."""
 	for p in patches:
@@ -354,9 +376,7 @@ def apply(k, patches, into):
 				put(src, os.path.join(into, f))
 		if not p.files:
 			continue
-		r = subprocess.run(['patch', '-p1', '-F0', '--no-backup-if-mismatch', '-r', '-',
-				    '-i', p.path], cwd=into, text=True,
-				   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+		r = patch(p.diff, into)
 		if r.returncode == 0:
 			continue
 		name = 'the patch'
@@ -434,15 +454,15 @@ def package(k):
 
 
 def unpack(k):
-	"""Have build/X.Y/pristine hold the source package."""
+	"""Have build/X.Y/pristine hold the source package; src, if there is one, moves along."""
 	stamp = os.path.join(k.dir, 'pristine.version')
 	have = read(stamp).decode().strip() if os.path.exists(stamp) else None
 	version, tar = package(k)
 	if not version:
 		if have and os.path.isdir(k.pristine):
 			return have
-		raise Failure('the package %s is missing (Debian has it in %s): run scripts/setup as root' %
-			      (k.package, ' or '.join(k.suites)))
+		raise Failure('the package %s is missing (Debian has it in %s): run scripts/setup %s '
+			      'as root' % (k.package, ' or '.join(k.suites), k.series))
 	if have == version and os.path.isdir(k.pristine):
 		return version
 	if have and os.path.isdir(k.src) and os.path.isdir(k.pristine):
@@ -470,18 +490,25 @@ def unpack(k):
 	os.rename(new, k.pristine)
 	with open(stamp, 'w') as f:
 		f.write(version + '\n')
+	# At once: what is edited there can be told from the old one alone.
+	if os.path.isdir(k.src):
+		copy_tree(k, version)
 	return version
 
 
-def copy_tree(k, version):
-	"""Have src hold every file of pristine; hooks and links come later.
-
-	Returns True if it did not.
-	"""
+def src_version(k):
+	"""The version of the source package that src was made of; None without src."""
 	stamp = os.path.join(k.dir, 'src.version')
-	have = read(stamp).decode().strip() if os.path.exists(stamp) else None
-	if have == version and os.path.isdir(k.src):
-		return False
+	if not os.path.isdir(k.src):
+		return None
+	return read(stamp).decode().strip() if os.path.exists(stamp) else ''
+
+
+def copy_tree(k, version):
+	"""Have src hold every file of pristine; hooks and links come later."""
+	have = src_version(k)
+	if have == version:
+		return
 	if not os.path.isdir(k.src):
 		new = k.src + '.new'
 		shutil.rmtree(new, ignore_errors=True)
@@ -491,7 +518,7 @@ def copy_tree(k, version):
 		shutil.rmtree(k.state, ignore_errors=True)
 		os.rename(new, k.src)
 	else:
-		say('prepare: moving the tree from %s to %s' % (have, version))
+		say('prepare: moving the tree from %s to %s' % (have or 'what is there', version))
 		hooked = state_files(k)
 		for where, dirs, files in os.walk(k.pristine):
 			rel = os.path.relpath(where, k.pristine)
@@ -516,9 +543,8 @@ def copy_tree(k, version):
 				if not os.path.islink(path) and \
 				   not os.path.lexists(os.path.join(k.pristine, name)):
 					os.unlink(path)
-	with open(stamp, 'w') as f:
+	with open(os.path.join(k.dir, 'src.version'), 'w') as f:
 		f.write(version + '\n')
-	return True
 
 
 def state_files(k):
@@ -608,10 +634,13 @@ def edits(k, lost, changed, new):
 
 def prepare(k, quiet=False):
 	"""Bring src up to date.  Files that need no change keep their mtime."""
-	k.lock()
+	lock()
+	had = src_version(k)
 	version = unpack(k)
-	anew = copy_tree(k, version)
+	copy_tree(k, version)
+	anew = version != had
 	patches = series(k)
+	write_plain(k, patches)
 	touched = {f for p in patches for f in p.files}
 	before = state_files(k)
 	wrote = 0
