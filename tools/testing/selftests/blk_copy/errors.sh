@@ -6,8 +6,8 @@
 # outside the range of the copy is never touched.
 #
 # The granule of a failure is the command for offload and the buffer of 512 KiB
-# for emulation, or the request into which a scheduler merges several.  Pieces behind a failed one may be written: they are in flight
-# at the same time.
+# for emulation, or the request into which a scheduler merges several.  Pieces behind
+# a failed one may be written: they are in flight at the same time.
 #
 # Where bytes_copied and what lies behind it are compared, for each error.  In
 # other files of this directory: those in brackets.  -: no such way.
