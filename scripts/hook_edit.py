@@ -32,6 +32,8 @@ def assign(k, topic, files, patches):
 	for f in files:
 		if k.lines(f) is None:
 			raise tree.Failure('%s is not a file of Linux %s' % (f, k.version()))
+		if tree.same(os.path.join(k.src, f), os.path.join(k.pristine, f)):
+			raise tree.Failure('%s has no edit: make it first, in build/%s/src' % (f, k.series))
 	patch = next((p for p in patches if p.name == name), None)
 	if not patch:
 		patch = tree.Patch(k, name)
@@ -63,8 +65,10 @@ def refresh(k, topic=None, files=()):
 	others = [o for o in tree.kernels() if o.series != k.series]
 	for o in others:
 		# Without its source nobody can tell what fits it.
-		if not os.path.isdir(o.pristine):
-			tree.unpack(o)
+		if not unpacked(o):
+			raise tree.Failure('hooks are shared with Linux %s, whose source is missing: run '
+					   'scripts/setup %s as root, or drop it from KERNELS if Debian has '
+					   'it no more (Documentation/kernels.rst)' % (o.series, o.series))
 	known = {o.series: {p.name: p for p in tree.series(o, compose=False)} for o in others}
 	for o in others:
 		for p in patches:
@@ -82,14 +86,20 @@ def refresh(k, topic=None, files=()):
 			changed.remove(f)
 	for f, p in sorted(owner.items()):
 		refresh_file(k, p, f, {o.series: known[o.series][p.name] for o in others})
+	newest = max([k] + others, key=lambda o: o.number)
 	for p in patches:
 		promote(p, [known[o.series][p.name] for o in others])
+		# Whoever refreshes, the lines have the same numbers.
+		model = tree.Patch(newest, p.name)
+		for h in p.shared:
+			h.start = model.place(h) + 1
 		for one in [p] + [known[o.series][p.name] for o in others]:
 			one.header = p.header
 			for path in one.write():
 				tree.say('refresh: wrote ' + os.path.relpath(path, tree.TOP))
 		if not p.shared + p.own:
-			tree.say('refresh: %s is empty now: take it out of series' % p.name)
+			tree.say('refresh: %s is empty now: delete it in patches/common, and take it out of '
+				 'patches/series and patches/topics' % p.name)
 	write_series(patches)
 	patches = tree.series(k)
 	tree.write_plain(k, patches)

@@ -104,10 +104,12 @@ def matches(name, globs):
 def complete(topic, patches):
 	"""Subject, body and author: the topic's own, or those of its hook patch."""
 	text = topic.message.strip('\n')
+	where = 'patches/topics: [%s]' % topic.name
 	if not text:
 		mine = [p for p in patches if p.name in [name for name, _ in topic.hooks]]
 		if len(mine) != 1:
-			raise tree.Failure('patches/topics: [%s] needs a subject and a body' % topic.name)
+			raise tree.Failure(where + ' needs a subject and a body')
+		where = 'patches/common/' + mine[0].name
 		head, _, body = mine[0].header.partition('\n\n')
 		m = re.search(r'^Subject:\s*(?:\[[^]]*\]\s*)?(.*)', head, re.M)
 		if not m:
@@ -119,8 +121,7 @@ def complete(topic, patches):
 	if body.startswith('\n') and body.strip():
 		topic.message = subject + '\n\n' + body.strip('\n') + '\n'
 		return
-	raise tree.Failure('patches/topics: [%s] needs a subject, an empty line and a body' %
-			   topic.name)
+	raise tree.Failure(where + ' needs a subject, an empty line and a body')
 
 
 def assign(patches, ours):
@@ -162,7 +163,7 @@ def assign(patches, ours):
 	lost = [f for p in patches for f in p.files if f not in owner] + \
 		[f for f in ours if f not in owner]
 	if lost:
-		raise tree.Failure('patches/topics: in no patch: ' + ' '.join(lost))
+		raise tree.Failure('patches/topics: no section names: ' + ' '.join(lost))
 	for f in grows:
 		if f not in ours:
 			raise tree.Failure('patches/topics: grows: %s is no file of ours' % f)

@@ -315,6 +315,11 @@ def series(k, compose=True):
 					      (f, owner[f], name))
 			owner[f] = name
 		found.append(p)
+	for where in (COMMON, k.patches):
+		for name in sorted(os.listdir(where)) if os.path.isdir(where) else ():
+			if name.endswith('.patch') and name not in topics():
+				raise Failure('%s is not in patches/series' %
+					      os.path.relpath(os.path.join(where, name), TOP))
 	for p in found if compose else ():
 		p.compose()
 	return found
