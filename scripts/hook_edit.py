@@ -65,7 +65,7 @@ def refresh(k, topic=None, files=()):
 	others = [o for o in tree.kernels() if o.series != k.series]
 	for o in others:
 		# Without its source nobody can tell what fits it.
-		if not unpacked(o):
+		if not os.path.isdir(o.pristine) and not unpacked(o):
 			raise tree.Failure('hooks are shared with Linux %s, whose source is missing: run '
 					   'scripts/setup %s as root, or drop it from KERNELS if Debian has '
 					   'it no more (Documentation/kernels.rst)' % (o.series, o.series))
@@ -86,14 +86,14 @@ def refresh(k, topic=None, files=()):
 			changed.remove(f)
 	for f, p in sorted(owner.items()):
 		refresh_file(k, p, f, {o.series: known[o.series][p.name] for o in others})
-	newest = max([k] + others, key=lambda o: o.number)
 	for p in patches:
-		promote(p, [known[o.series][p.name] for o in others])
-		# Whoever refreshes, the lines have the same numbers.
-		model = tree.Patch(newest, p.name)
+		every = [p] + [known[o.series][p.name] for o in others]
+		promote(p, every[1:])
+		# Whoever refreshes, the lines have the newest kernel's numbers.
+		newest = max(every, key=lambda one: one.k.number)
 		for h in p.shared:
-			h.start = model.place(h) + 1
-		for one in [p] + [known[o.series][p.name] for o in others]:
+			h.start = newest.place(h) + 1
+		for one in every:
 			one.header = p.header
 			for path in one.write():
 				tree.say('refresh: wrote ' + os.path.relpath(path, tree.TOP))

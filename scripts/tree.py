@@ -131,6 +131,13 @@ def kernel(series=None):
 		      (series or '(default)', ' '.join(k.series for k in known)))
 
 
+def only(args):
+	"""The kernel that the arguments of a script name; it takes one, or none."""
+	if len(args) > 1:
+		raise Failure('%s is one argument too many; see --help' % args[1])
+	return kernel(args[0] if args else None)
+
+
 def read(path):
 	with open(path, 'rb') as f:
 		return f.read()
@@ -277,13 +284,6 @@ class Patch:
 		self.diff = ''.join(parts)
 		self.mail()	# or a Failure, if its header is none
 
-	def added_lines(self):
-		"""The lines themselves, per file."""
-		found = {}
-		for h in self.shared + self.own:
-			found.setdefault(h.file, set()).update(h.added())
-		return found
-
 	def added(self):
 		"""How many lines this patch adds, per file."""
 		count = {}
@@ -305,7 +305,8 @@ def series(k, compose=True):
 	"""The patches in order; every foreign file has one patch."""
 	found = []
 	owner = {}
-	for name in topics():
+	names = topics()
+	for name in names:
 		p = Patch(k, name)
 		if not p.header:
 			raise Failure('patches/series names %s, which is not there' % name)
@@ -317,7 +318,7 @@ def series(k, compose=True):
 		found.append(p)
 	for where in (COMMON, k.patches):
 		for name in sorted(os.listdir(where)) if os.path.isdir(where) else ():
-			if name.endswith('.patch') and name not in topics():
+			if name.endswith('.patch') and name not in names:
 				raise Failure('%s is not in patches/series' %
 					      os.path.relpath(os.path.join(where, name), TOP))
 	for p in found if compose else ():
