@@ -336,8 +336,6 @@ prove "rbps makes chunks of 2 MiB" throttled rbps 10000000000
 prove "a throttled copy survives a limit that closes" throttled_hard
 prove "a dry run is not throttled by wbps" throttled_dry_run wbps
 prove "a dry run is not throttled by rbps" throttled_dry_run rbps
-prove "iocost charges a copy for what is read and written" iocost cost_of_copies
-prove "iocost charges nothing for a dry run" iocost cost_of_dry_runs
 
 # -------------------------------------------------------------- priorities
 
@@ -357,5 +355,10 @@ ioprio()
 }
 
 prove "priority is that of the caller" ioprio
+
+# Last: lockdep of 7.3 has a complaint of its own about io.latency and io.cost.qos in
+# one boot (log-filter), and is silent behind it.
+prove "iocost charges a copy for what is read and written" iocost cost_of_copies
+prove "iocost charges nothing for a dry run" iocost cost_of_dry_runs
 
 finish
