@@ -202,16 +202,22 @@ static struct blk_copy_unit *blk_copy_take_unit(struct blk_copy *copy)
 
 	if (entry)
 		return list_entry(entry, struct blk_copy_unit, entry);
+	if (!blk_copy_pool_take_extra(&copy->set->unit_pool))
+		return NULL;
 	unit = kzalloc_obj(*unit, BLK_COPY_GFP_EXTRA);
 	if (unit)
 		unit->extra = true;
+	else
+		blk_copy_pool_put_extra(&copy->set->unit_pool);
 	return unit;
 }
 
-static void blk_copy_free_extra_unit(struct blk_copy_unit *unit)
+static void blk_copy_free_extra_unit(struct blk_copy *copy,
+				     struct blk_copy_unit *unit)
 {
 	blk_copy_unit_free_pages(unit);
 	kfree(unit);
+	blk_copy_pool_put_extra(&copy->set->unit_pool);
 }
 
 static struct blk_copy_unit *__blk_copy_get_unit(struct blk_copy *copy, u32 want)
@@ -226,7 +232,7 @@ static struct blk_copy_unit *__blk_copy_get_unit(struct blk_copy *copy, u32 want
 	 * that are in flight, and each of these wakes somebody when it is back.
 	 */
 	if (unit->extra) {
-		blk_copy_free_extra_unit(unit);
+		blk_copy_free_extra_unit(copy, unit);
 		return NULL;
 	}
 	spin_lock_irq(&copy->set->lock);
@@ -262,7 +268,7 @@ static void blk_copy_put_unit(struct blk_copy *copy, struct blk_copy_unit *unit)
 	blk_copy_unit_put_buffer(copy, unit);
 	copy->nr_units--;
 	if (extra)
-		blk_copy_free_extra_unit(unit);
+		blk_copy_free_extra_unit(copy, unit);
 	spin_lock_irq(&set->lock);
 	if (!extra)
 		list_add(&unit->entry, &set->unit_pool.free);

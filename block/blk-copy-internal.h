@@ -181,6 +181,8 @@ struct list_head *blk_copy_pool_take(struct blk_copy *copy,
 void blk_copy_pool_wait(struct blk_copy *copy, struct blk_copy_pool *pool);
 void blk_copy_pool_wake(struct blk_copy_set *set, struct blk_copy_pool *pool)
 	__must_hold(&set->lock);
+bool blk_copy_pool_take_extra(struct blk_copy_pool *pool);
+void blk_copy_pool_put_extra(struct blk_copy_pool *pool);
 void blk_copy_pool_leave(struct blk_copy *copy, struct blk_copy_pool *pool);
 void blk_copy_bio_target(struct blk_copy *copy, struct bio *bio,
 			 struct block_device *bdev);
@@ -224,7 +226,10 @@ static inline void blk_copy_stat_add(struct gendisk *disk,
 static inline blk_status_t blk_copy_check_bio(struct request_queue *q,
 					      struct bio *bio)
 {
-	if (!q->limits.copy.max_sectors)
+	const struct blk_copy_limits *c = &q->limits.copy;
+
+	if (bio_op(bio) == REQ_OP_COPY_IN ? !blk_copy_is_source(c) :
+					    !c->max_sectors)
 		return BLK_STS_NOTSUPP;
 	return __blk_copy_check_bio(bio);
 }

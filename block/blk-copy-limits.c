@@ -20,34 +20,56 @@ static void blk_copy_zero_limits(struct blk_copy_limits *c)
 	c->max_segment_sectors = 0;
 	c->opt_sectors = 0;
 	c->max_segments = 0;
+	c->protection = false;
+}
+
+/* Metadata would be lost or wrong but for a driver that keeps it right. */
+static bool blk_copy_metadata_in_the_way(const struct queue_limits *lim)
+{
+	return lim->integrity.blk_copy_metadata_size &&
+		!lim->copy.protection && !lim->copy.stackable;
+}
+
+/* Nothing here knows yet how to keep a write pointer right: only read zones. */
+static void blk_copy_make_source(struct blk_copy_limits *c)
+{
+	c->max_hw_sectors = 0;
+	c->max_sectors = 0;
+	c->opt_sectors = 0;
+	c->max_segments = 0;
 }
 
 /**
  * blk_copy_validate_limits - make the limits of a queue consistent
  * @lim:	limits about to be applied
  *
- * Devices with zones or with metadata get no copies: nothing here knows yet how
- * to keep a write pointer or protection information right.
+ * Devices with zones can only be copied from.  Those with metadata get copies only
+ * from drivers that promise to keep it right; a stack leaves that to its leaves.
  */
 void blk_copy_validate_limits(struct queue_limits *lim)
 {
-	struct blk_copy_limits *c = &lim->copy;
 	unsigned int lbs = lim->logical_block_size >> SECTOR_SHIFT;
+	struct blk_copy_limits *c = &lim->copy;
 
-	if (!c->max_segment_sectors)
-		c->max_segment_sectors = c->max_hw_sectors;
+	c->max_segment_sectors = min_not_zero(c->max_segment_sectors,
+					      c->max_hw_sectors);
 	if (!c->max_segments)
 		c->max_segments = 1;
 	c->max_hw_sectors = round_down(c->max_hw_sectors, lbs);
-	c->max_segment_sectors = round_down(min(c->max_segment_sectors,
-						c->max_hw_sectors), lbs);
+	c->max_segment_sectors = round_down(c->max_segment_sectors, lbs);
 	c->opt_sectors = round_down(c->opt_sectors, lbs);
 	c->max_segments = min_t(unsigned int, c->max_segments,
 				BLK_COPY_TOKEN_ENTRIES);
 
-	if (!c->max_hw_sectors || !c->max_segment_sectors ||
-	    (lim->features & BLK_FEAT_ZONED) ||
-	    lim->integrity.blk_copy_metadata_size) {
+	if (!c->max_segment_sectors || blk_copy_metadata_in_the_way(lim)) {
+		blk_copy_zero_limits(c);
+		return;
+	}
+	if (lim->features & BLK_FEAT_ZONED) {
+		blk_copy_make_source(c);
+		return;
+	}
+	if (!c->max_hw_sectors) {
 		blk_copy_zero_limits(c);
 		return;
 	}
@@ -68,7 +90,7 @@ void blk_copy_stack_limits(struct queue_limits *t, const struct queue_limits *b)
 	struct blk_copy_limits *tc = &t->copy;
 	const struct blk_copy_limits *bc = &b->copy;
 
-	if (!tc->stackable || !min(bc->max_hw_sectors, bc->max_user_sectors))
+	if (!tc->stackable || !blk_copy_is_source(bc))
 		return;
 	tc->max_hw_sectors = min_not_zero(tc->max_hw_sectors,
 					  bc->max_hw_sectors);

@@ -43,7 +43,7 @@ static bool blk_copy_split_needless(const struct blk_copy_token *token,
 {
 	const struct blk_copy_entry *e = &token->entry[0];
 
-	return token->nr_entries == 1 && e->off <= off &&
+	return token->nr_entries == 1 && !e->zone_shift && e->off <= off &&
 		off + len <= e->off + e->len && len <= e->max_bytes &&
 		len >> SECTOR_SHIFT <= lim->max_segment_sectors;
 }

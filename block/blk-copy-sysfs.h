@@ -60,7 +60,7 @@ static ssize_t queue_copy_domain_show(struct gendisk *disk, char *page)
 {
 	const struct queue_limits *lim = &disk->queue->limits;
 
-	if (!lim->copy.max_hw_sectors ||
+	if (!lim->copy.max_segment_sectors ||
 	    lim->copy.domain == BLK_COPY_DOMAIN_NONE)
 		return sysfs_emit(page, "none\n");
 	if (lim->copy.domain == BLK_COPY_DOMAIN_MIXED)

@@ -551,7 +551,7 @@ static bool blk_copy_entry_same_kind(const struct blk_copy_entry *a,
 				     const struct blk_copy_entry *b)
 {
 	return a->pins == b->pins && a->state == b->state &&
-		a->max_bytes == b->max_bytes;
+		a->max_bytes == b->max_bytes && a->zone_shift == b->zone_shift;
 }
 
 static bool blk_copy_entry_coalesce(struct blk_copy_token *token,
@@ -765,6 +765,17 @@ void blk_copy_range_iter_init(struct blk_copy_range_iter *iter,
 }
 EXPORT_SYMBOL_GPL(blk_copy_range_iter_init);
 
+/* Bytes from a sector of an entry to the end of its zone */
+static u32 blk_copy_zone_rest(const struct blk_copy_entry *e, sector_t sector)
+{
+	sector_t zone = 1ULL << e->zone_shift;
+
+	if (!e->zone_shift)
+		return U32_MAX;
+	return min_t(u64, (zone - (sector & (zone - 1))) << SECTOR_SHIFT,
+		     U32_MAX);
+}
+
 /**
  * blk_copy_range_iter_next - step to the next source range
  * @iter:	the iterator; entry, sector and bytes are set
@@ -786,7 +797,9 @@ bool blk_copy_range_iter_next(struct blk_copy_range_iter *iter)
 	    e->layer != iter->layer || e->off > iter->off)
 		return false;
 
-	limit = min(iter->max_bytes, e->max_bytes);
+	iter->sector = e->sector + ((iter->off - e->off) >> SECTOR_SHIFT);
+	limit = min3(iter->max_bytes, e->max_bytes,
+		     blk_copy_zone_rest(e, iter->sector));
 	while (blk_copy_entry_end(last) < iter->end &&
 	       blk_copy_entry_end(last) - iter->off < limit &&
 	       last + 1 < token->entry + token->nr_entries &&
@@ -797,7 +810,6 @@ bool blk_copy_range_iter_next(struct blk_copy_range_iter *iter)
 	stop = min(blk_copy_entry_end(last), iter->end);
 
 	iter->entry = e;
-	iter->sector = e->sector + ((iter->off - e->off) >> SECTOR_SHIFT);
 	iter->bytes = min(stop - iter->off, limit);
 	iter->off += iter->bytes;
 	iter->idx = blk_copy_entry_at(token, iter->layer, iter->off);
@@ -807,12 +819,21 @@ EXPORT_SYMBOL_GPL(blk_copy_range_iter_next);
 
 /* ------------------------------------------------- what leaves call */
 
+static u8 blk_copy_zone_shift(struct block_device *bdev)
+{
+	unsigned int sectors = bdev_get_queue(bdev)->limits.chunk_sectors;
+
+	return bdev_is_zoned(bdev) && sectors ? ilog2(sectors) : 0;
+}
+
 /**
  * blk_copy_in_end - a leaf answers a COPY_IN with a reference and ends it
  * @bio:	the COPY_IN, remapped to the leaf's whole disk
  * @ops:	the driver
  * @leaf:	identity of the leaf
  * @max_range_bytes: longest range that this source takes in one command
+ *
+ * Devices with zones take no range that is in more than one of them, as for reads.
  *
  * Context: any.
  */
@@ -828,6 +849,7 @@ void blk_copy_in_end(struct bio *bio, const struct blk_copy_leaf_ops *ops,
 		.max_bytes	= max_range_bytes,
 		.layer		= bio_copy_layer(bio),
 		.state		= ops->prepare ? BLK_COPY_REF : BLK_COPY_READY,
+		.zone_shift	= blk_copy_zone_shift(bio->bi_bdev),
 	};
 
 	bio->bi_status = blk_copy_token_fill(bio_copy_token(bio), &e);
@@ -837,23 +859,23 @@ EXPORT_SYMBOL_GPL(blk_copy_in_end);
 
 static bool blk_copy_entry_usable(const struct blk_copy_entry *e,
 				  const struct blk_copy_leaf_ops *ops,
-				  void *leaf, bool own)
+				  const void *leaf, bool own)
 {
-	if (e->ops != ops || e->state != BLK_COPY_READY)
-		return false;
-	if (e->leaf == leaf)
-		return own;
-	return !own && ops->reachable && ops->reachable(leaf, e->leaf);
+	return e->ops == ops && e->state == BLK_COPY_READY &&
+		(e->leaf == leaf) == own && (own || ops->reachable);
 }
 
 /*
  * Can this leaf execute the slice from this layer?  It must be gap-free and
- * come from one source, which is the leaf itself (own) or one in its reach.
+ * come from one source, which is the leaf itself (own) or another one: whether that
+ * is in its reach can only be asked when the pins are held, since without them
+ * it may be gone.
  */
 static bool blk_copy_layer_usable(const struct blk_copy_token *token, u8 layer,
 				  const struct bio *bio,
 				  const struct blk_copy_leaf_ops *ops,
-				  void *leaf, bool own, u32 *pins)
+				  const void *leaf, bool own, u32 *pins,
+				  void **source)
 {
 	u32 off = bio_copy_offset(bio), end = off + bio->bi_iter.bi_size;
 	const struct blk_copy_entry *e, *first = NULL;
@@ -872,6 +894,7 @@ static bool blk_copy_layer_usable(const struct blk_copy_token *token, u8 layer,
 		*pins |= e->pins;
 		off = blk_copy_entry_end(e);
 	}
+	*source = first->leaf;
 	return true;
 }
 
@@ -907,7 +930,7 @@ static void blk_copy_mark_done(struct blk_copy_token *token,
  * @ops:	the driver
  * @leaf:	identity of the leaf
  * @max_range_bytes: longest range that this destination takes
- * @hold:	zeroed; says which layer to read and how many ranges that is
+ * @hold:	zeroed but for via; says which layer to read and how many ranges that is
  *
  * Picks a filling of the token that the leaf can execute, its own data first,
  * and checks that no pin of it has changed.  From here to blk_copy_out_end() no
@@ -926,16 +949,22 @@ blk_status_t blk_copy_out_begin(struct bio *bio,
 {
 	struct blk_copy_token *token = bio_copy_token(bio);
 	unsigned int i;
+	void *source;
 	u32 pins;
 
 	for (i = 0; i < 2 * token->nr_layers; i++) {
 		u8 layer = i % token->nr_layers;
+		bool own = i < token->nr_layers;
 
-		if (!blk_copy_layer_usable(token, layer, bio, ops, leaf,
-					   i < token->nr_layers, &pins))
+		if (!blk_copy_layer_usable(token, layer, bio, ops, leaf, own,
+					   &pins, &source))
 			continue;
 		if (!blk_copy_pins_hold(token, pins)) {
 			set_bit(BLK_COPY_TOKEN_STALE, &token->flags);
+			continue;
+		}
+		if (!own && !ops->reachable(leaf, source, hold->via)) {
+			blk_copy_pins_unhold(token, pins);
 			continue;
 		}
 		if (test_bit(BLK_COPY_TOKEN_DRY_RUN, &token->flags)) {
@@ -959,7 +988,7 @@ static void blk_copy_count_command(struct gendisk *disk, const struct bio *bio,
 		blk_copy_stat_add(disk, BLK_COPY_STAT_RANGES, hold->nr_ranges);
 		blk_copy_stat_add(disk, BLK_COPY_STAT_COMMAND_BYTES,
 				  bio->bi_iter.bi_size);
-	} else if (outcome == BLK_COPY_FAILED) {
+	} else if (outcome != BLK_COPY_REFUSED) {
 		blk_copy_stat_add(disk, BLK_COPY_STAT_COMMAND_ERRORS, 1);
 	}
 }
@@ -983,8 +1012,10 @@ void blk_copy_out_end(struct bio *bio, struct blk_copy_hold *hold,
 		return;
 	if (outcome == BLK_COPY_DONE)
 		blk_copy_mark_done(token, bio);
-	else if (outcome == BLK_COPY_FAILED)
+	else if (outcome != BLK_COPY_REFUSED)
 		set_bit(BLK_COPY_TOKEN_DEV_ERROR, &token->flags);
+	if (outcome == BLK_COPY_LOST)
+		set_bit(BLK_COPY_TOKEN_LOST, &token->flags);
 	blk_copy_count_command(bio->bi_bdev->bd_disk, bio, hold, outcome);
 	if (hold->node)
 		blk_copy_count_command(hold->node, bio, hold, outcome);

@@ -283,7 +283,8 @@ static bool blk_copy_may_offload(const struct blk_copy *copy)
 	if (src != dst && src != BLK_COPY_DOMAIN_MIXED &&
 	    dst != BLK_COPY_DOMAIN_MIXED)
 		return false;
-	return !copy->hint.no_offload && bdev_max_copy_sectors(copy->src) &&
+	return !copy->hint.no_offload &&
+		blk_copy_is_source(&bdev_get_queue(copy->src)->limits.copy) &&
 		bdev_max_copy_sectors(copy->dst);
 }
 
@@ -319,6 +320,17 @@ static void blk_copy_chunk_settle(struct blk_copy_chunk *chunk)
 						 BLK_COPY_CHUNK_ENDED;
 }
 
+/*
+ * A command that may still be executed would write what its source holds by then,
+ * perhaps long after the copy was reported as complete and both ends have changed.
+ * Unlike a write that comes late, it does harm even if nobody wrote there since.
+ */
+static bool blk_copy_may_emulate(const struct blk_copy_chunk *chunk)
+{
+	return !(chunk->copy->flags & BLK_COPY_NO_EMULATION) &&
+		!test_bit(BLK_COPY_TOKEN_LOST, &chunk->token.flags);
+}
+
 /* Never silent: a device took the command and then failed it, or has gone. */
 static void blk_copy_report_error(struct blk_copy_chunk *chunk)
 {
@@ -329,13 +341,16 @@ static void blk_copy_report_error(struct blk_copy_chunk *chunk)
 			    copy->dst,
 			    chunk->state == BLK_COPY_CHUNK_IN ? "source" : "command",
 			    blk_status_to_str(chunk->status),
-			    copy->flags & BLK_COPY_NO_EMULATION ?
-				"giving up on" : "reading and writing",
+			    blk_copy_may_emulate(chunk) ?
+				"reading and writing" : "giving up on",
 			    chunk->step, (u64)blk_copy_chunk_sector(chunk));
 }
 
 static int blk_copy_refusal_errno(const struct blk_copy_chunk *chunk)
 {
+	/* Whatever else has failed, or what a stack has made of it */
+	if (test_bit(BLK_COPY_TOKEN_LOST, &chunk->token.flags))
+		return -ENOLINK;
 	if (chunk->reason == BLK_COPY_REASON_ERROR)
 		return blk_status_to_errno(chunk->status);
 	if (chunk->reason == BLK_COPY_REASON_STALE)
@@ -380,7 +395,8 @@ static void blk_copy_chunk_fallback(struct blk_copy_chunk *chunk,
 	if (test_bit(BLK_COPY_TOKEN_WHOLE_ONLY, &chunk->token.flags))
 		blk_copy_map_init(&chunk->token.done);
 	blk_copy_map_init(&chunk->done);
-	if (copy->flags & BLK_COPY_NO_EMULATION) {
+	copy->lost |= test_bit(BLK_COPY_TOKEN_LOST, &chunk->token.flags);
+	if (!blk_copy_may_emulate(chunk)) {
 		blk_copy_chunk_fail(chunk, blk_copy_refusal_errno(chunk));
 		return;
 	}
@@ -627,6 +643,31 @@ struct list_head *blk_copy_pool_take(struct blk_copy *copy,
 	return entry;
 }
 
+/**
+ * blk_copy_pool_take_extra - may one more be made than the set has?
+ * @pool:	a pool of the set
+ *
+ * Without a bound those who do not wait for their copies could take all memory.
+ *
+ * Return: true if so; blk_copy_pool_put_extra() follows when it is freed.
+ */
+bool blk_copy_pool_take_extra(struct blk_copy_pool *pool)
+{
+	if (atomic_inc_return(&pool->nr_extra) <= pool->max_extra)
+		return true;
+	atomic_dec(&pool->nr_extra);
+	return false;
+}
+
+/**
+ * blk_copy_pool_put_extra - one of these is freed
+ * @pool:	a pool of the set
+ */
+void blk_copy_pool_put_extra(struct blk_copy_pool *pool)
+{
+	atomic_dec(&pool->nr_extra);
+}
+
 static struct blk_copy_chunk *blk_copy_get_chunk(struct blk_copy *copy)
 {
 	struct list_head *entry = blk_copy_pool_take(copy,
@@ -636,9 +677,13 @@ static struct blk_copy_chunk *blk_copy_get_chunk(struct blk_copy *copy)
 	if (entry) {
 		chunk = list_entry(entry, struct blk_copy_chunk, entry);
 	} else {
-		chunk = kzalloc_obj(*chunk, BLK_COPY_GFP_EXTRA);
-		if (!chunk)
+		if (!blk_copy_pool_take_extra(&copy->set->chunk_pool))
 			return NULL;
+		chunk = kzalloc_obj(*chunk, BLK_COPY_GFP_EXTRA);
+		if (!chunk) {
+			blk_copy_pool_put_extra(&copy->set->chunk_pool);
+			return NULL;
+		}
 		INIT_LIST_HEAD(&chunk->entry);
 		chunk->extra = true;
 	}
@@ -652,6 +697,8 @@ static void blk_copy_put_chunk(struct blk_copy_chunk *chunk)
 
 	blk_copy_token_release(&chunk->token);
 	list_del(&chunk->entry);
+	if (chunk->extra)
+		blk_copy_pool_put_extra(&set->chunk_pool);
 	spin_lock_irq(&set->lock);
 	if (!chunk->extra)
 		list_add(&chunk->entry, &set->chunk_pool.free);
@@ -1262,11 +1309,16 @@ EXPORT_SYMBOL_GPL(blkdev_issue_copy);
 
 /* ------------------------------------------------------------- copy sets */
 
-static void blk_copy_pool_init(struct blk_copy_pool *pool)
+/* @bytes: of memory that one of them takes */
+static void blk_copy_pool_init(struct blk_copy_pool *pool, size_t bytes)
 {
+	u64 max = ((u64)totalram_pages() << PAGE_SHIFT) / 16;
+
 	INIT_LIST_HEAD(&pool->free);
 	INIT_LIST_HEAD(&pool->waiters);
 	pool->nr_woken = 0;
+	atomic_set(&pool->nr_extra, 0);
+	pool->max_extra = min_t(u64, div_u64(max, bytes), INT_MAX / 2);
 }
 
 static void blk_copy_set_fill(struct blk_copy_set *set, unsigned int nr_chunks,
@@ -1306,8 +1358,8 @@ int blk_copy_set_init(struct blk_copy_set *set, const char *name,
 		      mempool_t *bufs)
 {
 	spin_lock_init(&set->lock);
-	blk_copy_pool_init(&set->chunk_pool);
-	blk_copy_pool_init(&set->unit_pool);
+	blk_copy_pool_init(&set->chunk_pool, sizeof(struct blk_copy_chunk));
+	blk_copy_pool_init(&set->unit_pool, BLK_COPY_UNIT_BYTES);
 	set->chunks = kvcalloc(nr_chunks, sizeof(struct blk_copy_chunk),
 			       GFP_KERNEL);
 	set->units = kvcalloc(nr_units, sizeof(struct blk_copy_unit),
@@ -1353,7 +1405,7 @@ void blk_copy_set_exit(struct blk_copy_set *set)
 	set->wq = NULL;
 	list_for_each_entry(unit, &set->unit_pool.free, entry)
 		blk_copy_unit_free_pages(unit);
-	blk_copy_pool_init(&set->unit_pool);
+	INIT_LIST_HEAD(&set->unit_pool.free);
 	mempool_exit(&set->own_bufs);
 	bioset_exit(&set->bios);
 	kvfree(set->units);

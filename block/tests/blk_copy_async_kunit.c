@@ -67,6 +67,7 @@ struct fake_cmd;
  * @want:	what should be on it when the test is over
  * @bytes:	size of each
  * @later:	commands end in a timer, not before submit_bio() returns
+ * @loses:	COPY_OUTs that fail may still be executed, as far as it knows
  * @judge:	decides how a command ends, or NULL
  * @judge_arg:	for @judge
  * @lock:	the members below
@@ -87,6 +88,7 @@ struct fake_disk {
 	u8			*want;
 	size_t			bytes;
 	bool			later;
+	bool			loses;
 	void			(*judge)(struct fake_cmd *cmd, const void *arg);
 	const void		*judge_arg;
 	spinlock_t		lock;	/* see above */
@@ -266,6 +268,8 @@ static void fake_end_out(struct fake_cmd *cmd)
 		outcome = BLK_COPY_DONE;
 	else if (cmd->status == BLK_STS_NOTSUPP)
 		outcome = BLK_COPY_REFUSED;
+	else if (cmd->f->loses)
+		outcome = BLK_COPY_LOST;
 	blk_copy_out_end(cmd->bio, &cmd->hold, outcome);
 }
 
@@ -1184,6 +1188,30 @@ static void error_is_emulated(struct kunit *test)
 	expect_data(test, f);
 }
 
+/* What may still be executed is not read and written by somebody else. */
+static void lost_is_not_emulated(struct kunit *test)
+{
+	struct fake_disk *f = new_disk(test, SZ_2M, 128);
+	struct span s = { .stride = 64, .sects = 64, .nr_segs = 16,
+			  .dst = 2001 };
+	struct test_copy *c = new_copy(test, f, s, 0);
+
+	fake_fail(f, FAKE_RULE(BIT(FAKE_OUT), 2001 + 300, 2001 + 300,
+			       BLK_STS_TIMEOUT));
+	f->loses = true;
+	issue(c);
+	assert_event(test, ended(c));
+	KUNIT_EXPECT_EQ(test, c->error, -ENOLINK);
+	KUNIT_EXPECT_TRUE(test, c->copy.lost);
+	KUNIT_EXPECT_EQ(test, c->done, 2 * 128 * SECTOR_SIZE);
+	KUNIT_EXPECT_EQ(test, c->offloaded, c->done);
+	KUNIT_EXPECT_EQ(test, c->emulated, 0);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_READ].seen, 0);
+	KUNIT_EXPECT_EQ(test, f->count[FAKE_WRITE].seen, 0);
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_COMMAND_ERRORS), 1);
+	KUNIT_EXPECT_EQ(test, fake_stat(f, BLK_COPY_STAT_ERROR_FALLBACKS), 1);
+}
+
 static void refused_is_emulated(struct kunit *test)
 {
 	struct fake_disk *f = new_disk(test, SZ_2M, ANY_SECTORS);
@@ -1693,6 +1721,38 @@ static void set_of_one(struct kunit *test)
 	expect_data(test, f);
 }
 
+/* The same with no more than the set has, as when all that may be is made */
+static void set_of_one_and_none(struct kunit *test)
+{
+	struct async_test *t = test->priv;
+	struct fake_disk *f = new_disk(test, SZ_4M, 0);
+	struct span s = { .stride = 64, .sects = 64, .nr_segs = 30 };
+	struct test_copy *c[3];
+	unsigned int i;
+
+	f->later = true;
+	new_set(test, 1, 1);
+	KUNIT_EXPECT_GT(test, t->set.chunk_pool.max_extra, 1000);
+	KUNIT_EXPECT_GT(test, t->set.unit_pool.max_extra, 10);
+	t->set.chunk_pool.max_extra = 1;
+	t->set.unit_pool.max_extra = 1;
+	for (i = 0; i < ARRAY_SIZE(c); i++) {
+		s.dst = 2000 + i * 1923;
+		c[i] = new_copy(test, f, s, 0);
+		want_copy(c[i], c[i]->bytes);
+	}
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		issue(c[i]);
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		expect_good(test, c[i]);
+	/* Each unit is one write. */
+	KUNIT_EXPECT_LE(test, f->count[FAKE_WRITE].max, 2);
+	KUNIT_EXPECT_GT(test, f->count[FAKE_WRITE].max, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->set.chunk_pool.nr_extra), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->set.unit_pool.nr_extra), 0);
+	expect_data(test, f);
+}
+
 #define HUGE_SECTS	(SZ_512K >> SECTOR_SHIFT)
 #define HUGE_SEGS	34
 
@@ -2152,6 +2212,7 @@ static struct kunit_case async_test_cases[] = {
 	KUNIT_CASE_PARAM(segs_with_error_later, error_gen_params),
 	KUNIT_CASE(units_are_bounded),
 	KUNIT_CASE(error_is_emulated),
+	KUNIT_CASE(lost_is_not_emulated),
 	KUNIT_CASE(refused_is_emulated),
 	KUNIT_CASE(forbidden_refused),
 	KUNIT_CASE(forbidden_without_limit),
@@ -2172,6 +2233,7 @@ static struct kunit_case async_test_cases[] = {
 	KUNIT_CASE(tiny_emulated),
 	KUNIT_CASE_PARAM(chain, mode_gen_params),
 	KUNIT_CASE_PARAM(set_of_one, mode_gen_params),
+	KUNIT_CASE(set_of_one_and_none),
 	KUNIT_CASE(set_of_one_huge),
 	KUNIT_CASE(set_of_one_huge_emulated),
 	KUNIT_CASE_PARAM(set_of_one_hangs, mode_gen_params),

@@ -41,6 +41,7 @@ struct validate_case {
 	u8			tuple_size;
 	struct blk_copy_limits	in;
 	struct blk_copy_limits	want;
+	bool			protects;
 };
 
 #define NOTHING(user)	LIMITS(0, user, 0, 0, 0, 0, NONE)
@@ -95,9 +96,17 @@ static const struct validate_case validate_cases[] = {
 	  LIMITS(UINT_MAX, UINT_MAX, UINT_MAX, UINT_MAX, BLK_COPY_TOKEN_ENTRIES,
 		 0, 5) },
 	{ "zoned", 512, BLK_FEAT_ZONED, 0,
-	  LIMITS(1024, 32768, 1024, 256, 128, 8, 5), NOTHING(32768) },
+	  LIMITS(1024, 32768, 1024, 256, 128, 8, 5),
+	  LIMITS(0, 32768, 0, 256, 0, 0, 5) },
 	{ "protection information", 512, 0, 8,
 	  LIMITS(1024, 32768, 1024, 256, 128, 8, 5), NOTHING(32768) },
+	{ "protection information that the driver keeps right", 512, 0, 8,
+	  LIMITS(1024, 32768, 1024, 256, 128, 8, 5),
+	  LIMITS(1024, 32768, 1024, 256, 128, 8, 5), true },
+	{ "a promise of a driver that cannot copy", 512, 0, 8,
+	  NOTHING(32768), NOTHING(32768), true },
+	{ "zoned, and the administrator switched it off", 512, BLK_FEAT_ZONED, 0,
+	  LIMITS(1024, 0, 0, 256, 128, 8, 5), LIMITS(0, 0, 0, 256, 0, 0, 5) },
 };
 
 KUNIT_ARRAY_PARAM_DESC(validate, validate_cases, desc);
@@ -111,8 +120,11 @@ static void validate(struct kunit *test)
 	lim.features = c->features;
 	lim.integrity.blk_copy_metadata_size = c->tuple_size;
 	lim.copy = c->in;
+	lim.copy.protection = c->protects;
 	blk_copy_validate_limits(&lim);
 	expect_limits(test, &lim.copy, &c->want);
+	KUNIT_EXPECT_EQ(test, lim.copy.protection,
+			c->protects && c->want.max_segment_sectors);
 
 	/* Limits are applied again and again: that must not change them. */
 	blk_copy_validate_limits(&lim);
@@ -232,9 +244,15 @@ static const struct stack_case stack_cases[] = {
 	{ "a disk and a stack of two domains", false, 2,
 	  { LEG(1024, 256, 128, 8, 5), LEG(1024, 256, 128, 8, MIXED) },
 	  LEG(1024, 256, 128, 8, MIXED) },
-	{ "a leg without segment limits", false, 2,
-	  { LEG(1024, 0, 0, 0, 5), LEG(1024, 256, 128, 0, 5) },
-	  LEG(1024, 256, 128, 0, 5) },
+	{ "a leg with zones, first", false, 2,
+	  { LEG(0, 128, 0, 0, 5), LEG(1024, 256, 128, 8, 5) },
+	  LEG(1024, 128, 128, 8, 5) },
+	{ "a leg with zones, last", false, 2,
+	  { LEG(1024, 256, 128, 8, 5), LEG(0, 128, 0, 0, 5) },
+	  LEG(1024, 128, 128, 8, 5) },
+	{ "only legs with zones", false, 2,
+	  { LEG(0, 128, 0, 0, 5), LEG(0, 256, 0, 0, 6) },
+	  LEG(0, 128, 0, 0, MIXED) },
 };
 
 KUNIT_ARRAY_PARAM_DESC(stack, stack_cases, desc);

@@ -167,6 +167,39 @@ static void split_large(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pieces, 3);
 }
 
+/* A range ends with its zone, and so does a single one that is short enough. */
+static void split_zones(struct kunit *test)
+{
+	static const struct { u32 off, len, segments, want, ranges; } cases[] = {
+		{ 0, 100, 1, 28, 1 }, { 28, 64, 1, 64, 1 },
+		{ 28, 65, 1, 64, 1 }, { 27, 1, 1, 1, 1 },
+		{ 27, 2, 1, 1, 1 }, { 0, 300, 3, 156, 3 },
+		{ 0, 300, 128, 300, 6 },
+	};
+	struct split_test *t = test->priv;
+	struct blk_copy_entry e = {
+		.len = SECT(300), .sector = 100, .leaf = copy_test_leaf(1),
+		.ops = &split_ops, .max_bytes = UINT_MAX, .zone_shift = 6,
+	};
+	struct blk_copy_range_iter iter;
+	u32 i, n, bytes;
+
+	t->token->len = SECT(300);
+	KUNIT_ASSERT_STATUS(test, blk_copy_token_fill(t->token, &e), BLK_STS_OK);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		set_limits(&t->lim, UINT_MAX, cases[i].segments, UINT_MAX, SECTOR_SIZE);
+		bytes = blk_copy_split_bytes(t->token, SECT(cases[i].off),
+					     SECT(cases[i].len), &t->lim);
+		KUNIT_EXPECT_EQ(test, bytes, SECT(cases[i].want));
+		blk_copy_range_start(&iter, t->token, 0, SECT(cases[i].off),
+				     SECT(cases[i].want), U32_MAX);
+		for (n = 0; blk_copy_range_iter_next(&iter); n++)
+			KUNIT_EXPECT_EQ(test, iter.sector >> 6,
+					(iter.sector + (iter.bytes >> SECTOR_SHIFT) - 1) >> 6);
+		KUNIT_EXPECT_EQ(test, n, cases[i].ranges);
+	}
+}
+
 /* --------------------------------------------------------------- property */
 
 /*
@@ -510,6 +543,11 @@ static void gate(struct kunit *test)
 	gate_bio(test, &bio, &layer, REQ_OP_COPY_OUT);
 	KUNIT_EXPECT_STATUS(test, blk_copy_check_bio(q, &bio), BLK_STS_NOTSUPP);
 
+	/* A source only, for example one with zones */
+	q->limits.copy.max_segment_sectors = 8;
+	q->limits.copy.max_user_sectors = UINT_MAX;
+	KUNIT_EXPECT_STATUS(test, blk_copy_check_bio(q, &bio), BLK_STS_NOTSUPP);
+
 	q->limits.copy.max_sectors = 8;
 	KUNIT_EXPECT_STATUS(test, blk_copy_check_bio(q, &bio),
 			    c->good ? BLK_STS_OK : BLK_STS_INVAL);
@@ -554,6 +592,7 @@ static int split_test_init(struct kunit *test)
 static struct kunit_case split_test_cases[] = {
 	KUNIT_CASE_PARAM(split_case, split_gen_params),
 	KUNIT_CASE(split_large),
+	KUNIT_CASE(split_zones),
 	KUNIT_CASE(split_property),
 	KUNIT_CASE(split_property_gaps),
 	KUNIT_CASE(split_property_blocks),

@@ -38,12 +38,12 @@ static struct {
 	u64		released_sum;
 } driver_log;
 
-static bool reach_all(void *dst, void *src)
+static bool reach_all(void *dst, void *src, void *via)
 {
 	return true;
 }
 
-static bool reach_leaf_2(void *dst, void *src)
+static bool reach_leaf_2(void *dst, void *src, void *via)
 {
 	return src == copy_test_leaf(2);
 }
@@ -1709,6 +1709,7 @@ static void in_end(struct kunit *test)
 	unsigned int ended = 0;
 
 	copy_test_bio(&t->bio, t->token, REQ_OP_COPY_IN, 0, 8, 16);
+	t->bio.bi_bdev = t->bdev;
 	t->bio.bi_iter.bi_sector = 1234;
 	t->bio.bi_end_io = count_end_io;
 	t->bio.bi_private = &ended;
@@ -1722,11 +1723,33 @@ static void in_end(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, e->max_bytes, SECT(4));
 	KUNIT_EXPECT_EQ(test, e->priv, 0);
 	KUNIT_EXPECT_EQ(test, e->state, BLK_COPY_READY);
+	KUNIT_EXPECT_EQ(test, e->zone_shift, 0);
 
 	/* A driver that prepares gives references only. */
 	copy_test_bio(&t->bio, t->token, REQ_OP_COPY_IN, 0, 8, 16);
+	t->bio.bi_bdev = t->bdev;
 	blk_copy_in_end(&t->bio, &rod_ops, copy_test_leaf(1), SECT(4));
 	KUNIT_EXPECT_EQ(test, e->state, BLK_COPY_REF);
+}
+
+/* Stripes have chunks, too: only zones keep ranges apart. */
+static void in_end_zones(struct kunit *test)
+{
+	struct token_test *t = test->priv;
+	struct queue_limits *lim = &t->bdev->bd_queue->limits;
+
+	lim->chunk_sectors = 64;
+	copy_test_bio(&t->bio, t->token, REQ_OP_COPY_IN, 0, 8, 16);
+	t->bio.bi_bdev = t->bdev;
+	blk_copy_in_end(&t->bio, &alone_ops, copy_test_leaf(1), SECT(4));
+	KUNIT_EXPECT_EQ(test, t->token->entry->zone_shift, 0);
+	if (!IS_ENABLED(CONFIG_BLK_DEV_ZONED))
+		return;
+	lim->features = BLK_FEAT_ZONED;
+	copy_test_bio(&t->bio, t->token, REQ_OP_COPY_IN, 0, 8, 16);
+	t->bio.bi_bdev = t->bdev;
+	blk_copy_in_end(&t->bio, &alone_ops, copy_test_leaf(1), SECT(4));
+	KUNIT_EXPECT_EQ(test, t->token->entry->zone_shift, 6);
 }
 
 static void in_end_overflow(struct kunit *test)
@@ -1736,6 +1759,7 @@ static void in_end_overflow(struct kunit *test)
 
 	fill_to_the_brim(test);
 	copy_test_bio(&t->bio, t->token, REQ_OP_COPY_IN, 0, 1024, 4);
+	t->bio.bi_bdev = t->bdev;
 	t->bio.bi_end_io = count_end_io;
 	t->bio.bi_private = &ended;
 	blk_copy_in_end(&t->bio, &alone_ops, copy_test_leaf(1), SECT(4));
@@ -2158,6 +2182,8 @@ static int token_test_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, t->bdev);
 	t->bdev->bd_disk = kunit_kzalloc(test, sizeof(*t->bdev->bd_disk), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, t->bdev->bd_disk);
+	t->bdev->bd_queue = kunit_kzalloc(test, sizeof(*t->bdev->bd_queue), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, t->bdev->bd_queue);
 	test->priv = t;
 	return 0;
 }
@@ -2203,6 +2229,7 @@ static struct kunit_case token_test_cases[] = {
 	KUNIT_CASE(end_of_nothing),
 	KUNIT_CASE(in_end),
 	KUNIT_CASE(in_end_overflow),
+	KUNIT_CASE(in_end_zones),
 	KUNIT_CASE(prepare_once_per_leaf),
 	KUNIT_CASE(prepare_stale),
 	KUNIT_CASE(prepare_fails),

@@ -87,12 +87,13 @@ void dm_copy_table_limits(struct dm_table *t, struct queue_limits *limits)
  * @ti:		the target
  * @limits:	limits of the devices that it uses
  *
- * A target that did not opt in adds nothing.  It does not close the device
- * either: a copy that touches it fails there, piece by piece.
+ * A target that did not opt in adds nothing, and neither does one with zones.  It does
+ * not close the device either: a copy that touches it fails there, piece by piece.
  */
 void dm_copy_target_limits(struct dm_target *ti, struct queue_limits *limits)
 {
-	if (!dm_target_supports_copy(ti->type))
+	if (!dm_target_supports_copy(ti->type) ||
+	    (limits->features & BLK_FEAT_ZONED))
 		blk_copy_clear_limits(limits);
 }
 

@@ -29,15 +29,19 @@
  * @domain:		copy domain; equal values may copy to each other
  * @max_hw_sectors:	most sectors one command can carry, 0 = the device cannot
  * @max_user_sectors:	what the administrator allows, 0 = offload is off
- * @max_sectors:	the smaller of the two; 0 closes the gate of the queue
- * @max_segment_sectors: most sectors of one source range of a command
+ * @max_sectors:	the smaller of the two; 0 closes the gate of the queue to
+ *			COPY_OUT
+ * @max_segment_sectors: most sectors of one source range of a command; 0 closes the
+ *			gate of the queue to COPY_IN
  * @opt_sectors:	multiple of sectors that the device prefers, 0 = unknown
  * @max_segments:	most source ranges in one command
  * @stackable:		a stacking driver has opted in, see
  *			blk_copy_set_stacking_limits()
+ * @protection:		the driver keeps protection information right that the
+ *			blocks have; without it they get no copies
  *
- * Sectors are 512 bytes.  A queue whose @max_sectors is 0 never sees a copy
- * operation: that is the default, also of stacked queues.
+ * Sectors are 512 bytes.  A queue where both are 0 never sees a copy operation: that
+ * is the default, also of stacked queues.  One with zones has only @max_sectors 0.
  */
 struct blk_copy_limits {
 	u64			domain;
@@ -48,6 +52,7 @@ struct blk_copy_limits {
 	unsigned int		opt_sectors;
 	unsigned short		max_segments;
 	bool			stackable;
+	bool			protection;
 };
 
 enum blk_copy_stat_item {

@@ -70,7 +70,8 @@ enum blk_copy_entry_state {
  * struct blk_copy_leaf_ops - what a leaf driver brings along, one per driver
  * @name:	for traces
  * @reachable:	whether @dst can execute a copy that reads from @src, both
- *		leaves with these ops; NULL = only from itself
+ *		leaves with these ops, by way of @via of the hold; any context, with
+ *		the pins held, so that @src is there; NULL = only from itself
  * @prepare:	make the REF entries of @leaf in @token READY by commands of
  *		the device; called once per leaf from process context after all
  *		COPY_INs have ended, holding no tag, with the pins held;
@@ -79,7 +80,7 @@ enum blk_copy_entry_state {
  */
 struct blk_copy_leaf_ops {
 	const char	*name;
-	bool		(*reachable)(void *dst, void *src);
+	bool		(*reachable)(void *dst, void *src, void *via);
 	blk_status_t	(*prepare)(struct blk_copy_token *token, void *leaf);
 	void		(*release)(u64 priv);
 };
@@ -96,6 +97,8 @@ struct blk_copy_leaf_ops {
  * @pins:	bit n: made under pin n of the token
  * @layer:	which filling of the token it belongs to
  * @state:	&enum blk_copy_entry_state
+ * @zone_shift:	log2 of the sectors of a zone, which no range reaches beyond; 0 if
+ *		there are none
  *
  * The leaf cannot go away under a valid entry: a source named by the caller is
  * held open by it, one below a stacked device is held open by a table or array
@@ -112,6 +115,7 @@ struct blk_copy_entry {
 	u32				pins;
 	u8				layer;
 	u8				state;
+	u8				zone_shift;
 };
 
 /**
@@ -157,6 +161,7 @@ enum {
 	BLK_COPY_TOKEN_WHOLE_ONLY,	/* COPY_OUT was duplicated: all or nothing */
 	BLK_COPY_TOKEN_DRY_RUN,		/* leaves answer, but send no command */
 	BLK_COPY_TOKEN_DEV_ERROR,	/* a leaf failed a command it had accepted */
+	BLK_COPY_TOKEN_LOST,		/* a leaf may still execute a command */
 };
 
 /**
@@ -197,16 +202,20 @@ struct blk_copy_token {
  * @BLK_COPY_REFUSED:	never sent, about to be sent anew, or the device says
  *			that it cannot: nothing is wrong
  * @BLK_COPY_FAILED:	the device tried and failed, or nobody knows
+ * @BLK_COPY_LOST:	no answer, and nobody can keep the device from executing it
+ *			later: nothing else may write there to make the copy good
  */
 enum blk_copy_outcome {
 	BLK_COPY_DONE,
 	BLK_COPY_REFUSED,
 	BLK_COPY_FAILED,
+	BLK_COPY_LOST,
 };
 
 /**
  * struct blk_copy_hold - what one running COPY_OUT command relies on
  * @token:	the token, NULL = nothing is held
+ * @via:	for @reachable; set by the driver, or NULL
  * @node:	multipath node that counts the command in its copy_stat, beside
  *		the path that executes it; set by the driver, or NULL
  * @pins:	pins of @token held busy
@@ -218,6 +227,7 @@ enum blk_copy_outcome {
  */
 struct blk_copy_hold {
 	struct blk_copy_token	*token;
+	void			*via;
 	struct gendisk		*node;
 	u32			pins;
 	unsigned short		nr_ranges;
@@ -272,6 +282,8 @@ struct blk_copy_pool {
 	struct list_head	free;
 	struct list_head	waiters;
 	unsigned int		nr_woken;	/* waiters not served yet */
+	atomic_t		nr_extra;	/* made beyond those */
+	int			max_extra;
 };
 
 /**
@@ -279,8 +291,8 @@ struct blk_copy_pool {
  *
  * Tokens, bios, buffers and the worker that one user owns.  They are kept for
  * the next copy, and are what remains when memory is short: while there is
- * some, more are allocated, so that a copy whose device hangs does not stop
- * copies between others.  A user below
+ * some, more are allocated, up to a 16th of all memory for the things of one
+ * kind, so that a copy whose device hangs does not stop copies between others.  A user below
  * submit_bio() needs a set of its own: with a shared one, a copy whose write
  * causes another copy (snapshot, loopback target) would wait for itself.
  * All members are private to the core; see blk_copy_set_init().
@@ -328,8 +340,9 @@ struct blk_copy_hint {
  *		a dry run
  * @bytes_offloaded: result: how many of these the devices moved
  * @bytes_emulated: result: how many of these were read and written
+ * @lost:	result: with @error, a device may still execute a command of this copy
  *
- * Zero the structure before use.  Everything below @bytes_emulated is private.
+ * Zero the structure before use.  Everything below @lost is private.
  */
 struct blk_copy {
 	struct block_device		*src;
@@ -347,6 +360,7 @@ struct blk_copy {
 	u64				bytes_done;
 	u64				bytes_offloaded;
 	u64				bytes_emulated;
+	bool				lost;
 
 	/* private: */
 	u64				len;		/* bytes of all segments */
@@ -431,6 +445,12 @@ static inline struct blk_copy_token *bio_copy_token(const struct bio *bio)
 static inline u32 bio_copy_offset(const struct bio *bio)
 {
 	return bio->bi_iter.blk_copy_iter_off;
+}
+
+/* May commands read from the queue?  Whoever switches offload off means this, too. */
+static inline bool blk_copy_is_source(const struct blk_copy_limits *c)
+{
+	return c->max_segment_sectors && c->max_user_sectors;
 }
 
 /**
