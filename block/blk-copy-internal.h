@@ -7,6 +7,8 @@
 #include <linux/cgroup.h>
 #include <linux/kthread.h>
 
+struct io_uring_cmd;
+
 /*
  * Length of the bio_vec that copy bios point at.  Larger than any offset, so
  * that an iterator never steps to a second bio_vec, which does not exist.
@@ -140,6 +142,16 @@ struct blk_copy_unit {
 	struct bio_vec		vecs[BLK_COPY_UNIT_VECS];
 };
 
+/**
+ * struct blk_copy_owner - on whose behalf a copy is made
+ * @css:	group that is charged for it, with a reference; or NULL
+ * @ioprio:	its priority
+ */
+struct blk_copy_owner {
+	struct cgroup_subsys_state *css;
+	unsigned short		ioprio;
+};
+
 /* blk-copy-token.c */
 void blk_copy_map_init(struct blk_copy_map *map);
 void blk_copy_map_add(struct blk_copy_map *map, u32 off, u32 len);
@@ -189,6 +201,11 @@ void blk_copy_bio_target(struct blk_copy *copy, struct bio *bio,
 bool blk_copy_chunk_stopped(const struct blk_copy_chunk *chunk);
 bool blk_copy_chunk_proven(const struct blk_copy_chunk *chunk);
 void blk_copy_count_cached(struct blk_copy *copy);
+void blk_copy_get_owner(struct blk_copy_owner *owner);
+void blk_copy_put_owner(struct blk_copy_owner *owner);
+int blk_copy_prepare(struct blk_copy *copy, const struct blk_copy_owner *owner);
+void blk_copy_go(struct blk_copy *copy);
+void blk_copy_cancel(struct blk_copy *copy);
 void blk_copy_fold_chunk(struct blk_copy *copy, struct blk_copy_chunk *chunk);
 
 /* blk-copy-emulate.c */
@@ -200,6 +217,9 @@ void blk_copy_unit_ended(struct blk_copy_unit *unit);
 
 /* blk-copy-ioctl.c */
 int blk_ioctl_copy(struct file *file, void __user *argp);
+
+/* blk-copy-uring.c */
+int blk_uring_copy(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
 /* blk-copy-sysfs.c */
 extern const struct attribute_group blk_copy_disk_attr_group;
@@ -334,6 +354,12 @@ static inline void blk_copy_stack_limits(struct queue_limits *t,
 static inline int blk_ioctl_copy(struct file *file, void __user *argp)
 {
 	return -ENOTTY;
+}
+
+static inline int blk_uring_copy(struct io_uring_cmd *cmd,
+				 unsigned int issue_flags)
+{
+	return -EINVAL;
 }
 
 #endif /* CONFIG_BLK_COPY */

@@ -141,7 +141,8 @@ static void blk_copy_check_killed(struct blk_copy *copy)
 /* A chunk stops at once if the copy is killed or one before it has failed. */
 bool blk_copy_chunk_stopped(const struct blk_copy_chunk *chunk)
 {
-	return chunk->copy->killed || chunk->start > chunk->copy->fail_at;
+	return READ_ONCE(chunk->copy->killed) ||
+		chunk->start > chunk->copy->fail_at;
 }
 
 /* Where on the destination the present step of a chunk goes */
@@ -798,7 +799,7 @@ static void blk_copy_pool_give_up_turn(struct blk_copy *copy)
 static bool blk_copy_wants_chunk(const struct blk_copy *copy)
 {
 	return copy->next < copy->len && copy->nr_chunks < BLK_COPY_WINDOW &&
-		copy->fail_at == U64_MAX && !copy->killed;
+		copy->fail_at == U64_MAX && !READ_ONCE(copy->killed);
 }
 
 static void blk_copy_add_chunk(struct blk_copy *copy,
@@ -1197,7 +1198,8 @@ static u32 blk_copy_chunk_size(const struct blk_copy *copy)
 	return round_down(bytes, copy->granule);
 }
 
-static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
+static int blk_copy_start(struct blk_copy *copy, struct task_struct *task,
+			  const struct blk_copy_owner *owner)
 {
 	u32 step;
 	int err;
@@ -1220,8 +1222,10 @@ static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
 	copy->hint.no_offload |= copy->flags & BLK_COPY_NO_OFFLOAD;
 	copy->fail_at = U64_MAX;
 	copy->task = task;
-	copy->ioprio = get_current_ioprio();
-	copy->css = blk_copy_get_css();
+	copy->ioprio = owner->ioprio;
+	copy->css = owner->css;
+	if (copy->css)
+		css_get(copy->css);
 	blk_copy_init_lists(copy);
 	if (!task)
 		INIT_WORK(&copy->work, blk_copy_work);
@@ -1229,6 +1233,64 @@ static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
 	atomic_set(&copy->events, 1);
 	trace_blk_copy_start(copy);
 	return 0;
+}
+
+/**
+ * blk_copy_get_owner - on whose behalf a copy is made
+ * @owner:	filled in with who asks for it now; blk_copy_put_owner() follows
+ */
+void blk_copy_get_owner(struct blk_copy_owner *owner)
+{
+	owner->ioprio = get_current_ioprio();
+	owner->css = blk_copy_get_css();
+}
+
+/**
+ * blk_copy_put_owner - the owner is not needed any more
+ * @owner:	the owner
+ */
+void blk_copy_put_owner(struct blk_copy_owner *owner)
+{
+	if (owner->css)
+		css_put(owner->css);
+}
+
+/**
+ * blk_copy_prepare - make a copy ready that blk_copy_go() is going to begin
+ * @copy:	as for blkdev_issue_copy_async()
+ * @owner:	who pays for it
+ *
+ * Return: 0, or an error of the arguments; then @copy->end_io is not called.
+ */
+int blk_copy_prepare(struct blk_copy *copy, const struct blk_copy_owner *owner)
+{
+	return blk_copy_start(copy, NULL, owner);
+}
+
+/**
+ * blk_copy_go - begin a copy that was made ready
+ * @copy:	the copy
+ *
+ * Context: any.
+ */
+void blk_copy_go(struct blk_copy *copy)
+{
+	queue_work(copy->set->wq, &copy->work);
+}
+
+/**
+ * blk_copy_cancel - send nothing new
+ * @copy:	a copy that blk_copy_go() has begun
+ *
+ * What is in flight is waited for.  The copy ends with -EINTR if something was
+ * left out.
+ *
+ * Context: under a lock that @copy->end_io takes.
+ */
+void blk_copy_cancel(struct blk_copy *copy)
+{
+	WRITE_ONCE(copy->killed, true);
+	blk_copy_kick(copy);
 }
 
 /**
@@ -1245,10 +1307,14 @@ static int blk_copy_start(struct blk_copy *copy, struct task_struct *task)
  */
 void blkdev_issue_copy_async(struct blk_copy *copy)
 {
-	int err = blk_copy_start(copy, NULL);
+	struct blk_copy_owner owner;
+	int err;
 
+	blk_copy_get_owner(&owner);
+	err = blk_copy_prepare(copy, &owner);
+	blk_copy_put_owner(&owner);
 	if (!err) {
-		queue_work(copy->set->wq, &copy->work);
+		blk_copy_go(copy);
 		return;
 	}
 	blk_copy_refuse(copy, err);
@@ -1295,8 +1361,12 @@ static void blk_copy_wait(struct blk_copy *copy)
  */
 int blkdev_issue_copy(struct blk_copy *copy)
 {
-	int err = blk_copy_start(copy, current);
+	struct blk_copy_owner owner;
+	int err;
 
+	blk_copy_get_owner(&owner);
+	err = blk_copy_start(copy, current, &owner);
+	blk_copy_put_owner(&owner);
 	if (err) {
 		blk_copy_refuse(copy, err);
 		return err;

@@ -402,6 +402,24 @@ void blk_copy_set_exit(struct blk_copy_set *set);
 int blkdev_issue_copy(struct blk_copy *copy);
 void blkdev_issue_copy_async(struct blk_copy *copy);
 
+ssize_t blkdev_copy_file_range(struct file *file_in, loff_t pos_in,
+			       struct file *file_out, loff_t pos_out,
+			       size_t len);
+
+/**
+ * blkdev_copies_files - is a copy between files for blkdev_copy_file_range()?
+ * @file_in:	file to copy from
+ * @file_out:	file to copy to
+ *
+ * Return: true if both are block devices.
+ */
+static inline bool blkdev_copies_files(const struct file *file_in,
+				       const struct file *file_out)
+{
+	return S_ISBLK(file_inode(file_in)->i_mode) &&
+		S_ISBLK(file_inode(file_out)->i_mode);
+}
+
 /* For stacking drivers */
 void blk_copy_set_stacking_limits(struct queue_limits *lim);
 void blk_copy_clear_limits(struct queue_limits *lim);
@@ -465,6 +483,20 @@ static inline unsigned int bdev_max_copy_sectors(struct block_device *bdev)
 }
 
 #else /* CONFIG_BLK_COPY */
+
+static inline ssize_t blkdev_copy_file_range(struct file *file_in,
+					     loff_t pos_in,
+					     struct file *file_out,
+					     loff_t pos_out, size_t len)
+{
+	return -EINVAL;
+}
+
+static inline bool blkdev_copies_files(const struct file *file_in,
+				       const struct file *file_out)
+{
+	return false;
+}
 
 static inline void blk_copy_set_stacking_limits(struct queue_limits *lim)
 {
