@@ -12,14 +12,27 @@
 #include <linux/build_bug.h>
 #include <linux/types.h>
 
-/* Identify Controller, Optional Copy Formats Supported */
+/*
+ * Identify Controller, Optional Copy Formats Supported; and which of them Host
+ * Behavior Support enables, where only 2h to 4h can be
+ */
 enum {
 	NVME_COPY_OCFS_FORMAT_0		= 1 << 0,
+	NVME_COPY_OCFS_FORMAT_2		= 1 << 2,
 };
 
-/* Command Dword 12; format 0h and no protection information are 0 */
+/*
+ * Command Dword 12; format 0h is 0.  The controller checks protection information
+ * when it reads, and makes it anew for where it writes: with PRACT neither goes
+ * through the copy.
+ */
 enum {
 	NVME_COPY_CDW12_NR		= 0xff,	/* ranges, 0's based */
+	NVME_COPY_CDW12_FORMAT_2	= 2 << 8,
+	NVME_COPY_CDW12_READ_REF	= 1 << 12,	/* PRINFOR: PRCHK */
+	NVME_COPY_CDW12_READ_GUARD	= 1 << 14,
+	NVME_COPY_CDW12_READ_PRACT	= 1 << 15,
+	NVME_COPY_CDW12_WRITE_PRACT	= 1 << 29,	/* PRINFOW */
 	NVME_COPY_CDW12_FUA		= 1U << 30,
 	NVME_COPY_CDW12_LR		= 1U << 31,
 };
@@ -28,18 +41,21 @@ enum {
 #define NVME_COPY_MAX_RANGES		256
 
 /**
- * struct nvme_copy_range - Source Range entry of descriptor format 0h
- * @rsvd0:	0; the source namespace in format 2h
+ * struct nvme_copy_range - Source Range entry of descriptor formats 0h and 2h
+ * @snsid:	the source namespace in format 2h, 0 in format 0h
+ * @rsvd4:	0
  * @slba:	first logical block
  * @nlb:	logical blocks, 0's based
  * @rsvd18:	0; command extension
- * @sopt:	source options, none in format 0h
+ * @sopt:	source options, none in format 0h; in 2h one asks for a copy that is
+ *		fast or fails
  * @elbt:	expected reference tag
  * @elbat:	expected application tag
  * @elbatm:	its mask
  */
 struct nvme_copy_range {
-	__le64			rsvd0;
+	__le32			snsid;
+	__le32			rsvd4;
 	__le64			slba;
 	__le16			nlb;
 	__le16			rsvd18[2];

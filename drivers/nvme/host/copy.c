@@ -2,9 +2,10 @@
 /*
  * NVM Express: copy offload by the Copy command.
  *
- * NVM Command Set Specification 1.2, section 3.3.2.  Descriptor format 0h only:
- * source and destination are the same namespace.  A namespace is known by its
- * nvme_ns_head, so it does not matter by which path either of them is reached.
+ * NVM Command Set Specification 1.2, section 3.3.2.  Here with descriptor format
+ * 0h, by which source and destination are the same namespace; what other namespaces
+ * need is in copy-across.c.  A namespace is known by its nvme_ns_head, so it does not
+ * matter by which path either of them is reached.
  */
 #include <linux/blk-copy.h>
 #include <linux/blk-mq.h>
@@ -12,6 +13,7 @@
 #include <linux/log2.h>
 #include <linux/nvme-copy.h>
 #include <linux/slab.h>
+#include <linux/t10-pi.h>
 
 #include "nvme.h"
 
@@ -29,7 +31,8 @@ struct nvme_copy_reserve {
 };
 
 static const struct blk_copy_leaf_ops nvme_copy_leaf_ops = {
-	.name	= "nvme",
+	.name		= "nvme",
+	.reachable	= nvme_copy_reachable,
 };
 
 static atomic_t nvme_copy_reserve_used;
@@ -44,6 +47,7 @@ static atomic_t nvme_copy_reserve_used;
 void nvme_init_copy(struct nvme_ctrl *ctrl, const struct nvme_id_ctrl *id)
 {
 	ctrl->ocfs = le16_to_cpu(id->ocfs);
+	ctrl->copy_formats = ctrl->ocfs & NVME_COPY_OCFS_FORMAT_0;
 	if ((ctrl->oncs & NVME_CTRL_ONCS_COPY) && !ctrl->copy_reserve)
 		ctrl->copy_reserve = kzalloc_obj(*ctrl->copy_reserve,
 						 GFP_KERNEL);
@@ -58,37 +62,59 @@ void nvme_free_copy(struct nvme_ctrl *ctrl)
 	kfree(ctrl->copy_reserve);
 }
 
-static u64 nvme_copy_domain(const struct nvme_ns_head *head)
+/**
+ * nvme_copy_domain - name the copy domain of a namespace
+ * @ns:		namespace, on the path that is asked for
+ *
+ * Return: the value for blk_copy_limits.domain.
+ */
+u64 nvme_copy_domain(const struct nvme_ns *ns)
 {
+	const struct nvme_ns_head *head = ns->head;
 	struct {
 		char			subnqn[NVMF_NQN_SIZE];
 		struct nvme_ns_ids	ids;
 		__le32			ns_id;
+		u8			lba_shift;
+		u8			pi_type;
+		__le16			ms;
 	} name;
 
 	memset(&name, 0, sizeof(name));
 	strscpy(name.subnqn, head->subsys->subnqn, sizeof(name.subnqn));
-	name.ids = head->ids;
-	name.ns_id = cpu_to_le32(head->ns_id);
+	if (nvme_copy_goes_across(ns)) {
+		name.lba_shift = head->lba_shift;
+		name.pi_type = head->pi_type;
+		name.ms = cpu_to_le16(head->ms);
+	} else {
+		name.ids = head->ids;
+		name.ns_id = cpu_to_le32(head->ns_id);
+	}
 	return blk_copy_domain("nvme", &name, sizeof(name));
 }
 
-/*
- * When a command over fabrics has timed out, the host ends it and connects anew,
- * while the target may still execute the old one.  A write like that can only
- * write its own data, but a copy would write whatever its source holds by then,
- * over what was read and written instead of it.  So only those offload that stop
- * the controller before they end its commands.
+/**
+ * nvme_copy_metadata_ok - do copies leave right what blocks have beside their data?
+ * @head:	a namespace
+ *
+ * The controller can make protection information for the place where it writes: for
+ * type 1 that is the number of the block.  Anything else that is stored with a block
+ * would be lost or wrong: such namespaces are emulated, and so are those where the
+ * tuple is only a part of the metadata, or larger than that of a 16-bit guard.
+ *
+ * Return: true if there is nothing, or exactly that.
  */
-static bool nvme_copy_can_be_stopped(const struct nvme_ctrl *ctrl)
+bool nvme_copy_metadata_ok(const struct nvme_ns_head *head)
 {
-	return !(ctrl->ops->flags & NVME_F_FABRICS);
+	if (!head->ms)
+		return true;
+	return head->pi_type == NVME_NS_DPS_PI_TYPE1 &&
+		head->guard_type == NVME_NVM_NS_16B_GUARD &&
+		head->ms == sizeof(struct t10_pi_tuple) &&
+		head->pi_size == head->ms;
 }
 
-/*
- * Metadata would need protection information to be made for the destination,
- * and in zones a write pointer to be kept: such namespaces are emulated.
- */
+/* Into zones nothing is copied, but from them: nvme_copy_in() does not ask. */
 static bool nvme_copy_supported(struct nvme_ns *ns, const struct nvme_id_ns *id,
 				const struct queue_limits *lim)
 {
@@ -96,9 +122,10 @@ static bool nvme_copy_supported(struct nvme_ns *ns, const struct nvme_id_ns *id,
 	struct nvme_ns_head *head = ns->head;
 
 	return (ctrl->oncs & NVME_CTRL_ONCS_COPY) &&
-		(ctrl->ocfs & NVME_COPY_OCFS_FORMAT_0) && ctrl->copy_reserve &&
-		nvme_copy_can_be_stopped(ctrl) &&
-		head->ids.csi == NVME_CSI_NVM && !head->ms &&
+		(ctrl->copy_formats & NVME_COPY_OCFS_FORMAT_0) &&
+		ctrl->copy_reserve &&
+		(head->ids.csi == NVME_CSI_NVM || head->ids.csi == NVME_CSI_ZNS) &&
+		nvme_copy_metadata_ok(head) &&
 		ilog2(lim->logical_block_size) == head->lba_shift &&
 		id->mssrl && id->mcl;
 }
@@ -128,7 +155,8 @@ void nvme_config_copy(struct nvme_ns *ns, const struct nvme_id_ns *id,
 	if (!nvme_copy_supported(ns, id, lim))
 		return;
 
-	copy->domain = nvme_copy_domain(ns->head);
+	copy->domain = nvme_copy_domain(ns);
+	copy->protection = true;
 	copy->max_segments = ranges;
 	copy->max_segment_sectors = nvme_copy_sectors(ns->head, mssrl);
 	copy->max_hw_sectors = nvme_copy_sectors(ns->head,
@@ -177,14 +205,20 @@ static u32 nvme_copy_max_range_bytes(const struct nvme_ns *ns)
 	return ns->queue->limits.copy.max_segment_sectors << SECTOR_SHIFT;
 }
 
-/* Can this namespace copy now, and is it formatted as its queue believes? */
-static bool nvme_copy_ready(const struct nvme_ns *ns)
+/**
+ * nvme_copy_ready - can a namespace copy now?
+ * @ns:		source or destination
+ *
+ * Return: true if so, and it is formatted as its queue believes.
+ */
+bool nvme_copy_ready(const struct nvme_ns *ns)
 {
 	const struct queue_limits *lim = &ns->queue->limits;
 
-	return lim->copy.max_sectors && test_bit(NVME_NS_READY, &ns->flags) &&
+	return blk_copy_is_source(&lim->copy) &&
+		test_bit(NVME_NS_READY, &ns->flags) &&
 		ilog2(lim->logical_block_size) == ns->head->lba_shift &&
-		!ns->head->ms;
+		nvme_copy_metadata_ok(ns->head);
 }
 
 static bool nvme_copy_in_bounds(const struct nvme_ns *ns, sector_t sector,
@@ -232,9 +266,17 @@ static struct blk_copy_hold *nvme_copy_hold(struct nvme_copy_range *ranges,
 static unsigned int nvme_copy_max_ranges(const struct nvme_ns *ns,
 					 const struct bio *bio)
 {
-	u32 nr = bio_copy_token(bio)->nr_entries +
-		bio->bi_iter.bi_size / nvme_copy_max_range_bytes(ns) + 1;
+	const struct blk_copy_token *token = bio_copy_token(bio);
+	u32 bytes = nvme_copy_max_range_bytes(ns), zones = 0, nr, i;
 
+	for (i = 0; i < token->nr_entries; i++) {
+		const struct blk_copy_entry *e = &token->entry[i];
+
+		bytes = min(bytes, e->max_bytes);
+		if (e->zone_shift)
+			zones += (e->len >> SECTOR_SHIFT >> e->zone_shift) + 1;
+	}
+	nr = token->nr_entries + bio->bi_iter.bi_size / bytes + 1 + zones;
 	return min_t(u32, nr, ns->queue->limits.copy.max_segments);
 }
 
@@ -262,7 +304,12 @@ static void nvme_free_copy_ranges(struct nvme_ctrl *ctrl,
 		kfree(ranges);
 }
 
-static bool nvme_copy_fill_ranges(struct nvme_ns *ns, struct bio *bio,
+/*
+ * @src: on the destination's controller.  Its format is that of the destination, whose
+ * queue does not change while this request is in it.
+ */
+static bool nvme_copy_fill_ranges(struct nvme_ns *ns, struct nvme_ns *src,
+				  struct bio *bio,
 				  const struct blk_copy_hold *hold,
 				  struct nvme_copy_range *ranges)
 {
@@ -273,15 +320,45 @@ static bool nvme_copy_fill_ranges(struct nvme_ns *ns, struct bio *bio,
 	blk_copy_range_iter_init(&iter, bio, hold,
 				 nvme_copy_max_range_bytes(ns));
 	while (n < hold->nr_ranges && blk_copy_range_iter_next(&iter)) {
-		if (!nvme_copy_in_bounds(ns, iter.sector, iter.bytes))
+		if (iter.entry->leaf != src->head ||
+		    !nvme_copy_in_bounds(src, iter.sector, iter.bytes))
 			return false;
+		if (src != ns)
+			ranges[n].snsid = cpu_to_le32(src->head->ns_id);
 		ranges[n].slba = cpu_to_le64(nvme_sect_to_lba(ns->head,
 							      iter.sector));
 		ranges[n].nlb = cpu_to_le16((iter.bytes >>
 					     ns->head->lba_shift) - 1);
+		/* What type 1 stores: the lower half of the block's number */
+		if (ns->head->ms)
+			ranges[n].elbt =
+				cpu_to_le32(le64_to_cpu(ranges[n].slba));
 		n++;
 	}
 	return n == hold->nr_ranges;
+}
+
+/* Access to the source is looked at again: what COPY_IN has seen may be past. */
+static bool nvme_copy_describe(struct nvme_ns *ns, struct bio *bio,
+			       const struct blk_copy_hold *hold,
+			       struct nvme_copy_range *ranges)
+{
+	struct blk_copy_range_iter iter;
+	struct nvme_ns *src = ns;
+	bool good = false;
+	int srcu_idx;
+
+	blk_copy_range_iter_init(&iter, bio, hold,
+				 nvme_copy_max_range_bytes(ns));
+	if (!blk_copy_range_iter_next(&iter))
+		return false;
+	srcu_idx = srcu_read_lock(&ns->ctrl->srcu);
+	if (iter.entry->leaf != ns->head)
+		src = nvme_copy_find_source(ns, iter.entry->leaf);
+	if (src)
+		good = nvme_copy_fill_ranges(ns, src, bio, hold, ranges);
+	srcu_read_unlock(&ns->ctrl->srcu, srcu_idx);
+	return good;
 }
 
 /*
@@ -292,7 +369,7 @@ static blk_status_t nvme_copy_begin(struct nvme_ns *ns, struct request *req,
 				    struct nvme_copy_range *ranges,
 				    unsigned int max_ranges)
 {
-	struct blk_copy_hold hold = { };
+	struct blk_copy_hold hold = { .via = ns };
 	blk_status_t status;
 
 	status = blk_copy_out_begin(req->bio, &nvme_copy_leaf_ops, ns->head,
@@ -300,7 +377,7 @@ static blk_status_t nvme_copy_begin(struct nvme_ns *ns, struct request *req,
 	if (status != BLK_STS_OK)
 		return status;
 	if (hold.nr_ranges > max_ranges ||
-	    !nvme_copy_fill_ranges(ns, req->bio, &hold, ranges)) {
+	    !nvme_copy_describe(ns, req->bio, &hold, ranges)) {
 		blk_copy_out_end(req->bio, &hold, BLK_COPY_REFUSED);
 		return BLK_STS_NOTSUPP;
 	}
@@ -313,13 +390,25 @@ static blk_status_t nvme_copy_begin(struct nvme_ns *ns, struct request *req,
 	return BLK_STS_OK;
 }
 
+static const struct nvme_copy_range *nvme_copy_ranges(const struct request *req)
+{
+	return bvec_virt(&req->special_vec);
+}
+
 static void nvme_copy_fill_command(struct nvme_ns *ns, struct request *req,
 				   struct nvme_command *cmnd)
 {
 	u64 sdlba = nvme_sect_to_lba(ns->head, blk_rq_pos(req));
-	u32 nr = req->special_vec.bv_len / sizeof(struct nvme_copy_range);
+	const struct nvme_copy_range *ranges = nvme_copy_ranges(req);
+	u32 nr = req->special_vec.bv_len / sizeof(*ranges);
 	u32 cdw12 = (nr - 1) & NVME_COPY_CDW12_NR;
 
+	if (ranges->snsid)
+		cdw12 |= NVME_COPY_CDW12_FORMAT_2;
+	if (ns->head->ms)
+		cdw12 |= NVME_COPY_CDW12_READ_REF | NVME_COPY_CDW12_READ_GUARD |
+			NVME_COPY_CDW12_READ_PRACT |
+			NVME_COPY_CDW12_WRITE_PRACT;
 	if (req->cmd_flags & REQ_FAILFAST_DEV)
 		cdw12 |= NVME_COPY_CDW12_LR;
 
@@ -329,11 +418,13 @@ static void nvme_copy_fill_command(struct nvme_ns *ns, struct request *req,
 	cmnd->common.cdw10 = cpu_to_le32(lower_32_bits(sdlba));
 	cmnd->common.cdw11 = cpu_to_le32(upper_32_bits(sdlba));
 	cmnd->common.cdw12 = cpu_to_le32(cdw12);
+	if (ns->head->ms)
+		cmnd->common.cdw14 = cpu_to_le32(lower_32_bits(sdlba));
 }
 
 /**
  * nvme_setup_copy - make a Copy command of a COPY_OUT request
- * @ns:		destination, and the source
+ * @ns:		destination
  * @req:	the request, which has one bio
  * @cmnd:	command to fill in
  *
@@ -354,7 +445,7 @@ blk_status_t nvme_setup_copy(struct nvme_ns *ns, struct request *req,
 	/* The issuer falls back, and reports what is worth to be known. */
 	req->rq_flags |= RQF_QUIET;
 
-	if (!nvme_copy_ready(ns) ||
+	if (!nvme_copy_ready(ns) || !ns->queue->limits.copy.max_sectors ||
 	    blk_rq_sectors(req) > ns->queue->limits.copy.max_hw_sectors ||
 	    !nvme_copy_in_bounds(ns, blk_rq_pos(req), blk_rq_bytes(req)))
 		return BLK_STS_NOTSUPP;
@@ -377,14 +468,17 @@ blk_status_t nvme_setup_copy(struct nvme_ns *ns, struct request *req,
 }
 
 /*
- * Did the device not even begin?  Then the request was not sent, or the
- * controller has no access to the namespace at present while others may have.
+ * Did the device not even begin?  Then the request was not sent, or the controller has
+ * no access to the namespace at present while others may have.  Between namespaces it
+ * may be the source that it has no access to: then another path for the destination is
+ * of no use.
  */
 static bool nvme_copy_not_executed(struct request *req)
 {
 	return !blk_mq_request_completed(req) ||
 		((req->cmd_flags & REQ_NVME_MPATH) &&
-		 nvme_is_ana_error(nvme_req(req)->status));
+		 nvme_is_ana_error(nvme_req(req)->status) &&
+		 !nvme_copy_ranges(req)->snsid);
 }
 
 /*
@@ -411,13 +505,50 @@ static bool nvme_copy_refused(u16 status)
 	}
 }
 
+/*
+ * Has the driver taken it back?  By itself, or by the deletion of its queue, which a
+ * controller that still answers reports for each command in it.
+ */
+static bool nvme_copy_taken_back(u16 status)
+{
+	return status == NVME_SC_HOST_ABORTED_CMD || status == NVME_SC_ABORT_QUEUE;
+}
+
+/* Is a controller still there, and was not stopped? */
+static bool nvme_copy_still_runs(struct nvme_ctrl *ctrl)
+{
+	u32 csts;
+
+	return !ctrl->ops->reg_read32(ctrl, NVME_REG_CSTS, &csts) &&
+		csts != U32_MAX && (csts & NVME_CSTS_RDY);
+}
+
+/*
+ * Was it ended by the host, while it may be executed yet?  Over fabrics the host only
+ * closes the connection, and the target may be about to.  On PCIe the driver disables
+ * the controller first, which ends its commands as the loss of the link does; but one
+ * that is broken it leaves alone, or does not wait for.
+ */
+static bool nvme_copy_lost(struct request *req)
+{
+	u16 status = nvme_req(req)->status & NVME_SCT_SC_MASK;
+	struct nvme_ctrl *ctrl = nvme_req(req)->ctrl;
+
+	if (status != NVME_SC_HOST_ABORTED_CMD && status != NVME_SC_HOST_PATH_ERROR)
+		return false;
+	return (ctrl->ops->flags & NVME_F_FABRICS) || nvme_copy_still_runs(ctrl);
+}
+
 static enum blk_copy_outcome nvme_copy_outcome(struct request *req)
 {
 	u16 status = nvme_req(req)->status;
 
 	/* Where it could not be sent the status says nothing. */
-	if (nvme_copy_not_executed(req) || nvme_copy_refused(status))
+	if (nvme_copy_not_executed(req) || nvme_copy_refused(status) ||
+	    nvme_is_ana_error(status))
 		return BLK_COPY_REFUSED;
+	if (nvme_copy_lost(req))
+		return BLK_COPY_LOST;
 	return status ? BLK_COPY_FAILED : BLK_COPY_DONE;
 }
 
@@ -432,21 +563,12 @@ void __nvme_cleanup_copy(struct request *req)
 	struct nvme_copy_range *ranges = bvec_virt(&req->special_vec);
 	u32 nr = req->special_vec.bv_len / sizeof(*ranges);
 
+	if (nvme_copy_not_executed(req))
+		nvme_req(req)->retries = 0;
 	blk_copy_out_end(req->bio, nvme_copy_hold(ranges, nr),
 			 nvme_copy_outcome(req));
 	nvme_free_copy_ranges(nvme_req(req)->ctrl, ranges);
 	req->rq_flags &= ~RQF_SPECIAL_PAYLOAD;
-	if (nvme_copy_not_executed(req))
-		nvme_req(req)->retries = 0;
-}
-
-/*
- * Has the driver taken it back?  By itself, or by the deletion of its queue, which a
- * controller that still answers reports for each command in it.
- */
-static bool nvme_copy_taken_back(u16 status)
-{
-	return status == NVME_SC_HOST_ABORTED_CMD || status == NVME_SC_ABORT_QUEUE;
 }
 
 /*
@@ -475,7 +597,7 @@ blk_status_t __nvme_copy_status(struct request *req, blk_status_t status)
 {
 	u16 nvme_status = nvme_req(req)->status & NVME_SCT_SC_MASK;
 
-	if (nvme_copy_refused(nvme_status))
+	if (nvme_copy_refused(nvme_status) || nvme_is_ana_error(nvme_status))
 		return BLK_STS_NOTSUPP;
 	if (nvme_copy_timed_out(req, nvme_status))
 		return BLK_STS_TIMEOUT;

@@ -11,6 +11,9 @@
 
 #ifdef CONFIG_BLK_COPY
 
+u64 nvme_copy_domain(const struct nvme_ns *ns);
+bool nvme_copy_ready(const struct nvme_ns *ns);
+bool nvme_copy_metadata_ok(const struct nvme_ns_head *head);
 void nvme_init_copy(struct nvme_ctrl *ctrl, const struct nvme_id_ctrl *id);
 void nvme_free_copy(struct nvme_ctrl *ctrl);
 void nvme_config_copy(struct nvme_ns *ns, const struct nvme_id_ns *id,
@@ -24,6 +27,34 @@ void __nvme_cleanup_copy(struct request *req);
 blk_status_t __nvme_copy_status(struct request *req, blk_status_t status);
 void nvme_init_copy_debug(void);
 void nvme_exit_copy_debug(void);
+
+#ifdef CONFIG_NVME_COPY_ACROSS
+
+bool nvme_copy_goes_across(const struct nvme_ns *ns);
+bool nvme_copy_reachable(void *dst, void *src, void *via);
+struct nvme_ns *nvme_copy_find_source(struct nvme_ns *dst,
+				      struct nvme_ns_head *src);
+int nvme_enable_copy_across(struct nvme_ctrl *ctrl);
+
+extern struct device_attribute dev_attr_copy_across_namespaces;
+#define NVME_COPY_NS_ATTRS	&dev_attr_copy_across_namespaces.attr,
+
+#else /* CONFIG_NVME_COPY_ACROSS */
+
+#define nvme_copy_reachable	NULL
+
+static inline bool nvme_copy_goes_across(const struct nvme_ns *ns)
+{
+	return false;
+}
+
+static inline struct nvme_ns *nvme_copy_find_source(struct nvme_ns *dst,
+						    struct nvme_ns_head *src)
+{
+	return NULL;
+}
+
+#endif /* CONFIG_NVME_COPY_ACROSS */
 
 /* Safe for a request that was never set up, or is cleaned up already. */
 static inline void nvme_cleanup_copy(struct request *req)
@@ -91,5 +122,14 @@ static inline void nvme_exit_copy_debug(void)
 }
 
 #endif /* CONFIG_BLK_COPY */
+
+#ifndef CONFIG_NVME_COPY_ACROSS
+#define NVME_COPY_NS_ATTRS
+
+static inline int nvme_enable_copy_across(struct nvme_ctrl *ctrl)
+{
+	return 0;
+}
+#endif
 
 #endif /* _NVME_HOST_COPY_H */
