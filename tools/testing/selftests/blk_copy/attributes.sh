@@ -41,8 +41,8 @@ all_limits()
 	is "$(limits /dev/vm/big)" "$((65535 * 512 * 128)) $((16 * M)) 128 $((65535 * 512)) 0"
 	is "$(limits /dev/vm/tiny)" "32768 32768 8 8192 0"
 	is "$(limits /dev/vm/4k)" "$((1048560 * 4096)) $((16 * M)) 128 $((65535 * 4096)) 0"
-	is "$(limits /dev/vm/pi)" "0 0 0 0 0"
-	is "$(limits /dev/vm/zoned)" "0 0 0 0 0"
+	is "$(limits /dev/vm/pi)" "$((65535 * 512 * 128)) $((16 * M)) 128 $((65535 * 512)) 0"
+	is "$(limits /dev/vm/zoned)" "0 0 0 $((65535 * 512)) 0"
 	is "$(limits /dev/vm/sda)" "0 0 0 0 0"
 }
 
@@ -335,12 +335,17 @@ domains()
 	[[ $a =~ $name && $b =~ $name ]]
 	[ "$a" != "$b" ]
 	is "$(domain /dev/d2)" none
-	is "$(domain /dev/vm/pi)" none
-	is "$(domain /dev/vm/zoned)" none
 	is "$(domain /dev/vm/sda)" none
 	[[ $(domain /dev/vm/big) =~ $name ]]
 	[[ $(domain /dev/vm/4k) =~ ^[0-9a-f]{16}-lba4096-pi0$ ]]
-	[ "$(domain /dev/vm/big)" != "$(domain /dev/vm/tiny)" ]
+	# One subsystem and one format, of which nothing can be copied to zones
+	is "$(domain /dev/vm/tiny)" "$(domain /dev/vm/big)"
+	is "$(domain /dev/vm/zoned)" "$(domain /dev/vm/big)"
+	[[ $(domain /dev/vm/pi) =~ ^[0-9a-f]{16}-lba512-pi8$ ]]
+	for a in /dev/vm/4k /dev/vm/pi; do
+		[ "$(domain "$a" | cut -c 1-16)" != "$(domain /dev/vm/big | cut -c 1-16)" ]
+	done
+	a=$(domain "$D0")
 	make_dm lin "0 16384 linear $D0 0"
 	is "$(domain /dev/mapper/lin)" "$a"
 	make_dm two "0 8192 linear $D0 16384

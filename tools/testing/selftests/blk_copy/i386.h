@@ -25,6 +25,8 @@
 #define MAP_ANONYMOUS	0x20
 #define MAP_FAILED	((void *)-1)
 
+#define EINTR		4
+
 static int errno;
 
 static long sys6(long nr, long a, long b, long c, long d, long e, long f)
@@ -135,12 +137,14 @@ void *memcpy(void *to, const void *from, size_t len)
 	return to;
 }
 
-int main(int argc, char **argv);
+int main(int argc, char **argv, char **env);
 void __attribute__((noreturn)) start_c(long *stack);
 
 void __attribute__((noreturn)) start_c(long *stack)
 {
-	_exit(main(*stack, (char **)(stack + 1)));
+	char **argv = (char **)(stack + 1);
+
+	_exit(main(*stack, argv, argv + *stack + 1));
 }
 
 asm(".globl _start\n\t"

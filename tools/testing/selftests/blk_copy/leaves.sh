@@ -189,7 +189,8 @@ prove "NVMe with large limits" leaf /dev/vm/big "$BIG" 1 6 1 128 1 40
 # 16 blocks in a range, 64 blocks and 8 ranges in a command
 prove "NVMe with tiny limits" leaf /dev/vm/tiny "32768 8192 8" 1 6 16 128 25 120
 prove "NVMe with 4096-byte sectors" leaf /dev/vm/4k "$BIG" 1 6 1 128 1 40
-prove "NVMe with protection information is emulated" leaf /dev/vm/pi "" 0 0 0 0 0 0
+# Reading back checks the tags, which are those of the new place.
+prove "NVMe with protection information" leaf /dev/vm/pi "$BIG" 1 6 1 128 1 40
 prove "virtio-scsi is emulated" leaf /dev/vm/sda "" 0 0 0 0 0 0
 
 # Sequential zones are written in order: at the write pointer, over their borders.
@@ -215,6 +216,59 @@ zoned()
 prove "zoned NVMe is emulated in order" zoned
 
 # ------------------------------------------------------- from one to another
+
+# goes_across SOURCE DESTINATION "COMMAND RANGE SEGMENTS" COMMANDS [MORE]: by the
+# destination, with limits that are those of both; COMMANDS are for a gather of 100
+# ranges, MORE is how many ranges are cut in two for other reasons.
+goes_across()
+{
+	local src=$1 dst=$2 before len=$((17 * M + 1536)) expected
+
+	[ "$src" = /dev/vm/zoned ] || pattern fill "$src" 1
+	pattern fill "$dst" 2
+	before=$(device_copies "$src")
+	is "$(queue "$src" copy_domain)" "$(queue "$dst" copy_domain)" "copy_domain"
+	# shellcheck disable=SC2086
+	expected=$(plan "$len" $3)
+	counting "$dst" want "0 $len $len" rawcopy -f n -s "$src" "$dst" 512 "8K:$len"
+	did "${expected% *}" "$((${expected#* } + ${5:-0}))"
+	device_did "$dst" "$4" 100 \
+		want "0 51200 51200" rawcopy -f n -s "$src" "$dst" 20M "$((5 * M)):512*100+1K"
+	pattern check "$dst" 2 "@512:1" "8K:$len" @20M:1 "$((5 * M)):512*100+1K"
+	is "$(device_copies "$src")" "$before" "commands of the source"
+	[ "$src" = /dev/vm/zoned ] || pattern check "$src" 1
+}
+
+# It is the zones that are written in order; reading them is nothing special.
+from_zones()
+{
+	blkzone reset /dev/vm/zoned
+	pattern fill -l 64M /dev/vm/zoned 1
+	# One range is cut where a zone ends.
+	goes_across /dev/vm/zoned /dev/vm/big2 "$BIG" 1 1
+	pattern check -l 64M /dev/vm/zoned 1
+	want "EOPNOTSUPP 0 0" rawcopy -f n -s /dev/vm/big2 /dev/vm/zoned 64M 0:1M
+}
+
+across_switch()
+{
+	echo "$2" >"/sys/block/$(disk_of "$1")/copy_across_namespaces"
+}
+
+# Off at either end: emulated, and their domains differ.
+switched_off()
+{
+	defer across_switch "$1" 1
+	across_switch "$1" 0
+	is "$(cat "/sys/block/$(disk_of "$1")/copy_across_namespaces")" 0
+	fails is "$(queue /dev/vm/big copy_domain)" "$(queue /dev/vm/big2 copy_domain)"
+	across /dev/vm/big /dev/vm/big2
+	fails across_switch "$1" maybe
+	# Inside a namespace nothing changes.
+	device_did /dev/vm/big 1 1 want "0 $M $M" rawcopy -f n /dev/vm/big 8M 0:1M
+	across_switch "$1" 1
+	goes_across /dev/vm/big /dev/vm/big2 "$BIG" 1
+}
 
 # across SOURCE DESTINATION: nobody can, so it is emulated, and no device tries.
 across()
@@ -261,7 +315,14 @@ small_to_large()
 	pattern check /dev/vm/big2 1 "@$((M + 512)):2" 32M:4K
 }
 
-prove "NVMe to another namespace of the subsystem" across /dev/vm/big2 /dev/vm/tiny
+prove "NVMe to another namespace" goes_across /dev/vm/big2 /dev/vm/big "$BIG" 1
+prove "NVMe to another namespace with tiny limits" \
+	goes_across /dev/vm/big2 /dev/vm/tiny "32768 8192 8" 13
+prove "NVMe from another namespace with tiny limits" \
+	goes_across /dev/vm/tiny /dev/vm/big2 "$((16 * M)) 8192 128" 1
+prove "zoned NVMe to another namespace" from_zones
+prove "copy_across_namespaces of the source" switched_off /dev/vm/big
+prove "copy_across_namespaces of the destination" switched_off /dev/vm/big2
 prove "NVMe to another subsystem" across /dev/vm/big2 /dev/vm/other
 prove "NVMe to SCSI" across /dev/vm/big2 /dev/vm/sdb
 prove "SCSI to NVMe" across /dev/vm/sdb /dev/vm/big2

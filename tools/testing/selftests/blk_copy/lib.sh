@@ -20,7 +20,8 @@
 # or ||).  What it makes it registers with defer, and is undone in reverse order
 # however it ends.  Output of a test is shown only if it fails.
 #
-# Programs: rawcopy, rawcopy32 and pattern print their usage without arguments.
+# Programs: rawcopy, rawcopy32, uring, crange and pattern print their usage without
+# arguments.
 
 set -u
 TMP=$(mktemp -d /tmp/blk_copy.XXXXXX)
@@ -32,6 +33,8 @@ TRACING=/sys/kernel/tracing
 DEBUG=/sys/kernel/debug/blk_copy
 # make tools puts the programs here; PATH has it in the VM already.
 [ -z "${BUILD:-}" ] || PATH=$BUILD:$PATH
+
+# DOOR=uring in the environment: rawcopy copies by io_uring instead of the ioctl.
 
 # ------------------------------------------------------------------- KTAP
 

@@ -31,6 +31,7 @@ struct counts {
  * @nsid:	of an NVMe namespace, or 0
  * @mem:	what it holds
  * @stamp:	per sector, the number of the copy that last wrote to it
+ * @domain:	leaves where this is the same copy to each other
  * @limit:	most bytes of a command now
  */
 struct leaf {
@@ -45,6 +46,7 @@ struct leaf {
 	u32		lbs;
 	unsigned char	*mem;
 	u32		*stamp;
+	char		domain[64];
 	u64		hw_limit;
 	u64		limit;
 	u64		max_ranges;

@@ -27,6 +27,7 @@ struct bad {
  * struct forecast - the commands of some tokens
  * @of:		per leaf, commands that succeed, and how many fail
  * @offloaded:	bytes of the commands that succeed
+ * @across:	how many of them come from another leaf
  * @max_commands: most commands of one token
  * @mixed:	tokens of which devices move a part
  * @cuts:	how often which limit has cut
@@ -34,6 +35,7 @@ struct bad {
 struct forecast {
 	struct counts	of[MAX_LEAVES];
 	u64		offloaded;
+	u64		across;
 	u64		max_commands;
 	u64		mixed;
 	u64		cuts[NR_CUTS];
@@ -61,11 +63,19 @@ static const struct run *run_at(const struct runs *runs, u64 off)
 	return &runs->r[lo];
 }
 
+/* Can this leaf copy from that one? */
+static int reaches(const struct leaf *leaf, const struct leaf *from)
+{
+	return leaf->limit && from->limit && !strcmp(leaf->domain, from->domain);
+}
+
 /* One command on a leaf: returns its bytes, and fills in the rest */
 static u64 forecast_command(struct forecast *f, const struct runs *src,
 			    const struct leaf *leaf, u64 off, u64 len,
 			    const struct bad *bad, u64 *ranges, int *fails)
 {
+	const struct leaf *from = run_at(src, off)->leaf;
+	u64 most = min(leaf->max_range_bytes, from->max_range_bytes);
 	u64 room = min(len, leaf->limit), bytes = 0;
 
 	*ranges = 0;
@@ -74,7 +84,7 @@ static u64 forecast_command(struct forecast *f, const struct runs *src,
 		const struct run *s = run_at(src, off + bytes);
 		u64 in = off + bytes - s->off, n = s->len - in;
 
-		if (s->leaf != leaf) {
+		if (s->leaf != from) {
 			f->cuts[CUT_LEAF]++;
 			return bytes;
 		}
@@ -83,11 +93,11 @@ static u64 forecast_command(struct forecast *f, const struct runs *src,
 			return bytes;
 		}
 		n = min(n, room - bytes);
-		if (n > leaf->max_range_bytes) {
-			n = leaf->max_range_bytes;
+		if (n > most) {
+			n = most;
 			f->cuts[CUT_SEGMENT_BYTES]++;
 		}
-		*fails |= touches(bad, leaf, s->pos + in, n);
+		*fails |= touches(bad, from, s->pos + in, n);
 		bytes += n;
 		++*ranges;
 	}
@@ -105,7 +115,7 @@ static u64 foreign_bytes(const struct runs *src, const struct leaf *leaf,
 	while (n < len) {
 		const struct run *s = run_at(src, off + n);
 
-		if (s->leaf == leaf && leaf->limit)
+		if (reaches(leaf, s->leaf))
 			break;
 		n = s->off + s->len - off;
 	}
@@ -148,6 +158,9 @@ static u64 forecast_token(struct forecast *f, const struct runs *src,
 			prefix = min(prefix, at - off);
 		} else {
 			struct counts *c = &f->of[d->leaf->idx];
+
+			if (run_at(src, at)->leaf != d->leaf)
+				f->across += n;
 
 			c->commands++;
 			c->ranges += ranges;

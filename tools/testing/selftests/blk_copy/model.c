@@ -59,7 +59,7 @@ enum kind {
 	PATH_OFFLOAD, PATH_EMULATED, PATH_MIXED,
 	TO_BARE, TO_LINEAR, TO_STRIPED, TO_NESTED,
 	FROM_BARE, FROM_LINEAR, FROM_STRIPED, FROM_NESTED,
-	M_TO_N, TO_ITSELF,
+	M_TO_N, TO_ITSELF, ACROSS,
 	TAIL_STRIPE, TAIL_COMMAND, TAIL_SEGMENT, TO_THE_END, FROM_THE_END,
 	RESULT_WHOLE, RESULT_PARTIAL, RESULT_NOTSUPP, RESULT_EIO, RESULT_AGAIN,
 	FORBIDDEN_WHOLE, BAD_SOURCE, BAD_DESTINATION,
@@ -98,6 +98,7 @@ static const char *const kind_names[NR_KINDS] = {
 	[FROM_NESTED]	= "from a nested stack",
 	[M_TO_N]	= "offloads with borders at both ends",
 	[TO_ITSELF]	= "inside one device",
+	[ACROSS]	= "offloaded from another namespace",
 	[TAIL_STRIPE]	= "tail: no whole stripe of the destination",
 	[TAIL_COMMAND]	= "tail: the last of several commands is shorter",
 	[TAIL_SEGMENT]	= "tail: a segment is no multiple of what a range can be",
@@ -346,6 +347,9 @@ static void add_leaf(const char *word)
 	if (!l->stamp)
 		die("no memory");
 	read_limits(l);
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/copy_domain", l->disk);
+	if (read_text(path, l->domain, sizeof(l->domain)) <= 0)
+		die("read %s", path);
 }
 
 /*
@@ -1272,7 +1276,7 @@ static void count_tails(const struct copy *c, const struct seen *s)
 			c->segs[i].length % to->max_range_bytes;
 }
 
-static void count_ends(const struct copy *c)
+static void count_ends(const struct copy *c, const struct seen *s)
 {
 	const struct plan *to = plan_of(c->dst), *from = plan_of(c->src);
 
@@ -1283,6 +1287,7 @@ static void count_ends(const struct copy *c)
 	kinds[TO_ITSELF] += c->src == c->dst;
 	kinds[TO_THE_END] += ends_a_disk(&c->dst_runs);
 	kinds[FROM_THE_END] += ends_a_disk(&c->src_runs);
+	kinds[ACROSS] += c->res.bytes_offloaded == c->len && s->f.across;
 	kinds[M_TO_N] += c->nr_borders && c->dst_runs.nr > 1 &&
 		c->res.bytes_offloaded == c->len;
 }
@@ -1313,7 +1318,7 @@ static void count_copy(const struct copy *c, const struct seen *s,
 	kinds[EVENT_STALE_OFFLOADED] += stale &&
 		c->res.bytes_offloaded == c->len;
 	kinds[EVENT_OVERFLOW] += !!overflow;
-	count_ends(c);
+	count_ends(c, s);
 	count_tails(c, s);
 	if (c->cell && !c->err)
 		cells[c->cell - cells].copies++;

@@ -10,6 +10,7 @@
 
 M=$((1 << 20))
 BIG=/dev/vm/big
+BIG2=/dev/vm/big2
 OTHER=/dev/vm/other
 
 # ------------------------------------------------------------------- paths
@@ -222,6 +223,59 @@ status()
 	device_did "$BIG" 1 1 want "$2 0 0" rawcopy -f n "$BIG" 8M 0:64K
 }
 
+no_fault()
+{
+	local path
+
+	for path in $(paths "$BIG"); do
+		echo 0 >"/sys/kernel/debug/$path/fault_inject/probability"
+	done
+}
+
+# statuses REFUSED ERROR CODE...: what each of them comes to, where emulation is
+# forbidden and where it is not.  REFUSED is 1 if the device only cannot copy: then
+# nothing is wrong, and nothing is counted as an error.
+statuses()
+{
+	local refused=$1 error=$2 code
+
+	shift 2
+	pattern fill -l 16M "$BIG" 1
+	for code; do
+		echo "status $code"
+		before "$BIG" failed error_fallbacks command_errors
+		fault "$code"
+		device_did "$BIG" 1 1 want "$error 0 0" rawcopy -f n "$BIG" 8M 0:64K
+		no_fault
+		rose_by 1 $((1 - refused)) $((1 - refused))
+		# The device has copied and then the status was changed: undo it.
+		pattern fill -o 8M -l 64K "$BIG" 2
+		before "$BIG" failed error_fallbacks command_errors
+		fault "$code"
+		device_did "$BIG" 1 1 want "0 65536 0" rawcopy "$BIG" 8M 0:64K
+		no_fault
+		rose_by 0 $((1 - refused)) $((1 - refused))
+		pattern check -l 16M "$BIG" 1 @8M:1 0:64K
+	done
+}
+
+# No access at present by this path: sent once more, by whichever has it then.
+no_access()
+{
+	local code
+
+	pattern fill -l 16M "$BIG" 1
+	for code; do
+		echo "status $code"
+		before "$BIG" failed error_fallbacks command_errors commands
+		fault "$code"
+		device_did "$BIG" 2 2 want "0 65536 65536" rawcopy -f n "$BIG" 8M 0:64K
+		no_fault
+		rose_by 0 0 0 1
+		pattern check -l 16M "$BIG" 1 @8M:1 0:64K
+	done
+}
+
 # A destination that really cannot be written: in the device, not in the host
 failing_device()
 {
@@ -306,6 +360,111 @@ lost_path()
 	qmp device_add driver=nvme id=second bus=plug serial=vm-A subsys=subsys0 >/dev/null
 	wait_for both_paths
 	device_did "$BIG" 2 2 twice
+}
+
+limits_of_node()
+{
+	queue "$BIG" copy_max_hw_bytes
+	queue "$BIG" copy_max_segments
+	queue "$BIG" copy_max_segment_bytes
+	queue "$BIG" copy_domain
+}
+
+# The path goes by which the COPY_IN came: the COPY_OUT takes the other one.
+lost_path_in_pause()
+{
+	local path ctrl pid limits
+
+	limits=$(limits_of_node)
+	pattern fill -l 64M "$BIG" 1
+	set_policy "$BIG" numa
+	device_did "$BIG" 1 1 want "0 $M $M" rawcopy -f n "$BIG" 48M 0:1M
+	for path in $(paths "$BIG"); do
+		[ "$(stat_of "$path" commands)" -eq 0 ] || break
+	done
+	hold_copies
+	rawcopy -f n "$BIG" 32M 0:1M 4M:1M >"$TMP/out" &
+	pid=$!
+	wait_for paused
+	ctrl=$(controller_of "$path")
+	defer wait_for both_paths
+	defer eval "echo 1 >/sys/bus/pci/rescan"
+	echo 1 >"/sys/class/nvme/$ctrl/device/remove"
+	is "$(paths "$BIG" | wc -l)" 1 paths
+	is "$(limits_of_node)" "$limits" "limits with one path"
+	counting "$BIG" release "$pid"
+	did 1 2
+	is "$(cat "$TMP/out")" "0 $((2 * M)) $((2 * M))"
+	pattern check -l 64M "$BIG" 1 @48M:1 0:1M @32M:1 0:1M 4M:1M
+	echo 1 >/sys/bus/pci/rescan
+	wait_for both_paths
+	is "$(limits_of_node)" "$limits" "limits with two paths again"
+}
+
+release()
+{
+	let_go
+	wait "$1"
+}
+
+# Copies from a namespace that one of the two controllers does not have: those by the
+# other one are offloaded, those by this one read and written; none is lost.
+source_on_one_path()
+{
+	local ctrl
+
+	set_policy "$BIG" round-robin
+	pattern fill "$BIG2" 2
+	pattern fill -l 64M "$BIG" 1
+	ctrl=$(controller_of "$(second_path "$BIG2")")
+	defer wait_for has_paths "$BIG2" 2
+	defer nvme attach-ns "/dev/$ctrl" -n 6 -c "$(cat "/sys/class/nvme/$ctrl/cntlid")"
+	nvme detach-ns "/dev/$ctrl" -n 6 -c "$(cat "/sys/class/nvme/$ctrl/cntlid")"
+	wait_for has_paths "$BIG2" 1
+	device_copied "$BIG" copy_sixteen -f n >"$TMP/by_turns"
+	sort "$TMP/by_turns" | uniq -c
+	grep -qx "0 262144 262144" "$TMP/by_turns"
+	grep -qx "EOPNOTSUPP 0 0" "$TMP/by_turns"
+	copy_sixteen >"$TMP/by_turns"
+	is "$(grep -cE '^0 262144 (0|262144)$' "$TMP/by_turns")" 16 "copies where emulation may be"
+	pattern check -l 64M "$BIG" 1 @32M:2 1M:4M
+}
+
+has_paths()
+{
+	[ "$(paths "$1" | wc -l)" -eq "$2" ]
+}
+
+copy_sixteen()
+{
+	local i
+
+	for ((i = 0; i < 16; i++)); do
+		rawcopy "$@" -s "$BIG2" "$BIG" "$((32768 + i * 256))K" "$((1024 + i * 256))K:256K" || :
+	done
+}
+
+# What may have changed since COPY_IN is asked again.
+switched_in_pause()
+{
+	local file pid
+
+	file=/sys/block/$(disk_of "$1")/copy_across_namespaces
+	defer eval "echo 1 >$file"
+	pattern fill "$BIG2" 2
+	pattern fill -l 64M "$BIG" 1
+	hold_copies
+	rawcopy -f n -s "$BIG2" "$BIG" 32M 0:1M >"$TMP/out" &
+	pid=$!
+	wait_for paused
+	echo 0 >"$file"
+	counting "$BIG" release "$pid" || :
+	did 0 0
+	is "$(cat "$TMP/out")" "EOPNOTSUPP 0 0"
+	pattern check -l 64M "$BIG" 1
+	echo 1 >"$file"
+	device_did "$BIG" 1 1 want "0 $M $M" rawcopy -f n -s "$BIG2" "$BIG" 32M 0:1M
+	pattern check -l 64M "$BIG" 1 @32M:2 0:1M
 }
 
 both_paths()
@@ -421,18 +580,32 @@ drop_target()
 	rmdir "$NVMET/ports/1" "$NVMET/subsystems/$NQN"
 }
 
-# The controller of other, that can copy, once more by nvme-loop
+# make_target TRANSPORT CONTROLLER: the controller of other once more, which has Copy and
+# executes what it is sent
 make_target()
 {
-	modprobe nvme_loop
-	mkdir "$NVMET/subsystems/$NQN" "$NVMET/ports/1"
+	local port=$NVMET/ports/1
+
+	modprobe "nvme_$1"
+	modprobe "nvmet_$1" 2>/dev/null || :
+	mkdir "$NVMET/subsystems/$NQN" "$port"
 	defer drop_target
 	echo 1 >"$NVMET/subsystems/$NQN/attr_allow_any_host"
-	echo "/dev/$1" >"$NVMET/subsystems/$NQN/passthru/device_path"
+	echo "/dev/$2" >"$NVMET/subsystems/$NQN/passthru/device_path"
 	echo 1 >"$NVMET/subsystems/$NQN/passthru/enable"
-	echo loop >"$NVMET/ports/1/addr_trtype"
-	ln -s "$NVMET/subsystems/$NQN" "$NVMET/ports/1/subsystems/$NQN"
-	nvme connect -t loop -n "$NQN"
+	echo "$1" >"$port/addr_trtype"
+	if [ "$1" = tcp ]; then
+		ip link set lo up
+		echo ipv4 >"$port/addr_adrfam"
+		echo 127.0.0.1 >"$port/addr_traddr"
+		echo 4420 >"$port/addr_trsvcid"
+	fi
+	ln -s "$NVMET/subsystems/$NQN" "$port/subsystems/$NQN"
+	if [ "$1" = tcp ]; then
+		nvme connect -t tcp -n "$NQN" -a 127.0.0.1 -s 4420
+	else
+		nvme connect -t "$1" -n "$NQN"
+	fi
 	wait_for fabrics_disk
 }
 
@@ -450,31 +623,72 @@ fabrics_disk()
 	[ -n "$FABRICS" ]
 }
 
-# oncs CONTROLLER: Optional NVM Command Support, of which bit 8 is Copy
-oncs()
-{
-	nvme id-ctrl "/dev/$1" -o json | jq .oncs
-}
-
-# The target has Copy, and hands on what it is sent: only the host does not use it.
+# fabrics TRANSPORT: a command goes all the way to the device that is behind the target.
 fabrics()
 {
-	local ctrl before
-
-	ctrl=$(controller_of "$(paths "$OTHER")")
-	make_target "$ctrl"
+	make_target "$1" "$(controller_of "$(paths "$OTHER")")"
 	pattern fill "$OTHER" 1
-	[ $(($(oncs "$(controller_of "$(paths "$FABRICS")")") & 0x100)) -ne 0 ]
-	is "$(queue "$FABRICS" copy_max_hw_bytes)" 0
-	is "$(cat "/sys/block/$(paths "$FABRICS")/queue/copy_max_hw_bytes")" 0
-	before=$(copy_stat "$FABRICS" emulated_bytes)
-	device_did "$OTHER" 0 0 want "EOPNOTSUPP 0 0" rawcopy -f n "$FABRICS" 32M 0:1M
-	device_did "$OTHER" 0 0 want "0 $M 0" rawcopy "$FABRICS" 32M 3M:512K 0:512K
-	is "$(copy_stat "$FABRICS" emulated_bytes)" $((before + M))
-	pattern check "$OTHER" 1 @32M:1 3M:512K 0:512K
-	# By PCIe the same blocks are offloaded meanwhile.
-	device_did "$OTHER" 1 1 want "0 $M $M" rawcopy -f n "$OTHER" 36M 0:1M
-	pattern check "$OTHER" 1 @32M:1 3M:512K 0:512K @36M:1 0:1M
+	is "$(queue "$FABRICS" copy_max_hw_bytes)" "$(queue "$OTHER" copy_max_hw_bytes)"
+	before "$FABRICS" offloaded_bytes emulated_bytes commands
+	device_did "$OTHER" 1 2 want "0 $M $M" rawcopy -f n "$FABRICS" 32M 3M:512K 0:512K
+	# As many ranges as there can be: more than fits into the capsule.
+	device_did "$OTHER" 1 128 want "0 65536 65536" rawcopy -f n "$FABRICS" 36M "1M:512*128+1K"
+	rose_by $((M + 65536)) 0 2
+	pattern check "$OTHER" 1 @32M:1 3M:512K 0:512K @36M:1 "1M:512*128+1K"
+}
+
+# The host gives a command up, and the target executes it all the same, later: so nobody
+# may have read and written instead.  Not with nvme-loop, which does not survive a command
+# that its target ends behind a reset, whichever command that is.
+fabrics_lost()
+{
+	local ctrl pid
+
+	make_target tcp "$(controller_of "$(paths "$OTHER")")"
+	ctrl=$(controller_of "$(paths "$FABRICS")")
+	pattern fill "$OTHER" 1
+	before "$FABRICS" failed emulated_bytes error_fallbacks command_errors
+	echo 1 >"$DEBUG/counters"
+	slow_disk other 20000
+	rawcopy "$FABRICS" 32M 0:1M >"$TMP/out" &
+	pid=$!
+	wait_for running
+	# Has come to the device, which would take 50 s or more.
+	sleep 0.5
+	(echo 1 >"/sys/class/nvme/$ctrl/reset_controller") 2>/dev/null &
+	wait "$pid" || :
+	is "$(cat "$TMP/out")" "ENOLINK 0 0"
+	rose_by 1 0 1 1
+	slow_disk other 0
+	wait_for pattern check "$OTHER" 1 @32M:1 0:1M
+	echo "it was executed behind the error"
+	wait_for is "$(cat "/sys/class/nvme/$ctrl/state")" live
+	wait_for offloads_again
+}
+
+# The bytes before the first whole block are copied by then, which must not hide it.
+fabrics_lost_file()
+{
+	local pid
+
+	make_target tcp "$(controller_of "$(paths "$OTHER")")"
+	pattern fill "$OTHER" 1
+	echo 1 >"$DEBUG/counters"
+	slow_disk other 20000
+	crange "$FABRICS" 1 "$FABRICS" $((32 * M + 1)) "$M" >"$TMP/out" &
+	pid=$!
+	wait_for running
+	(echo 1 >"/sys/class/nvme/$(controller_of "$(paths "$FABRICS")")/reset_controller") \
+		2>/dev/null &
+	wait "$pid" || :
+	is "$(cat "$TMP/out")" ENOLINK
+	slow_disk other 0
+	wait_for offloads_again
+}
+
+offloads_again()
+{
+	device_did "$OTHER" 1 1 want "0 $M $M" rawcopy -f n "$FABRICS" 36M 4M:1M
 }
 
 # cdfe CONTROLLER: the descriptor formats that the host has enabled, 2 and 3 being bits
@@ -483,33 +697,48 @@ cdfe()
 	nvme get-feature "/dev/$1" -f 0x16 -l 512 -b | od -An -tu2 -j 4 -N 2 | tr -d ' '
 }
 
-# Host Behavior Support, by which user space could enable formats: drivers since 7.3, and
-# those of some 6.12, keep it to themselves.  Either way our commands have format 0.
+# Host Behavior Support enables formats: format 2 is ours.  Drivers since 7.3, and those
+# of some 6.12, keep it to themselves; where user space can take it back, copies inside a
+# namespace have format 0 and go on, and those between two are refused, and emulated.
 host_behavior()
 {
 	local ctrl refused=
 
-	ctrl=$(controller_of "$(paths "$OTHER")")
-	pattern fill "$OTHER" 1
-	is "$(cdfe "$ctrl")" 0 "formats enabled by the driver"
+	ctrl=$(controller_of "$(paths "$BIG" | head -n 1)")
+	pattern fill "$BIG" 1
+	pattern fill "$BIG2" 2
+	for ctrl in $(paths "$BIG"); do
+		is "$(cdfe "$(controller_of "$ctrl")")" 4 "formats enabled by the driver"
+	done
+	device_did "$BIG" 1 1 want "0 $M $M" rawcopy -f n -s "$BIG2" "$BIG" 36M 4M:1M
 	head -c 512 /dev/zero >"$TMP/feature"
-	printf '\014' | dd of="$TMP/feature" bs=1 seek=4 conv=notrunc status=none
-	nvme set-feature "/dev/$ctrl" -f 0x16 -l 512 -d "$TMP/feature" 2>"$TMP/why" || refused=y
-	cat "$TMP/why"
+	for ctrl in $(paths "$BIG"); do
+		nvme set-feature "/dev/$(controller_of "$ctrl")" -f 0x16 -l 512 \
+			-d "$TMP/feature" 2>"$TMP/why" || refused=y
+		cat "$TMP/why"
+	done
 	if [ -n "$refused" ] || since 7.3; then
 		grep -q "Permission denied" "$TMP/why"
-		is "$(cdfe "$ctrl")" 0 "formats that user space could enable"
+		is "$(cdfe "$(controller_of "$ctrl")")" 4 "formats that the driver keeps"
+		device_did "$BIG" 1 1 want "0 $M $M" rawcopy -f n -s "$BIG2" "$BIG" 40M 4M:1M
 	else
-		is "$(cdfe "$ctrl")" 12 "formats enabled by user space"
+		is "$(cdfe "$(controller_of "$ctrl")")" 0 "formats enabled by user space"
+		before "$BIG" error_fallbacks
+		want "0 $M 0" rawcopy -s "$BIG2" "$BIG" 40M 4M:1M
+		rose_by 0
 	fi
-	device_did "$OTHER" 1 2 want "0 $M $M" rawcopy -f n "$OTHER" 32M 3M:512K 0:512K
-	printf '\0' | dd of="$TMP/feature" bs=1 seek=4 conv=notrunc status=none
-	[ -n "$refused" ] || nvme set-feature "/dev/$ctrl" -f 0x16 -l 512 -d "$TMP/feature"
-	pattern check "$OTHER" 1 @32M:1 3M:512K 0:512K
+	device_did "$BIG" 1 2 want "0 $M $M" rawcopy -f n "$BIG" 32M 3M:512K 0:512K
+	# A reset enables it again.
+	for ctrl in $(paths "$BIG"); do
+		echo 1 >"/sys/class/nvme/$(controller_of "$ctrl")/reset_controller"
+		is "$(cdfe "$(controller_of "$ctrl")")" 4 "formats after a reset"
+	done
+	device_did "$BIG" 1 1 want "0 $M $M" rawcopy -f n -s "$BIG2" "$BIG" 44M 4M:1M
+	pattern check "$BIG" 1 @32M:1 3M:512K 0:512K @36M:2 4M:1M @40M:2 4M:1M @44M:2 4M:1M
 }
 
 prove "the payload of a command is 32 bytes for each range" payload
-prove "the formats that user space enables or not do not matter" host_behavior
+prove "the driver enables copies between namespaces" host_behavior
 prove "a long command has more time than the queue's timeout" long_command
 prove "a command that the driver aborts has timed out" aborted_command
 prove "a command for which the driver resets the controller has timed out" reset_for_command
@@ -518,6 +747,15 @@ prove "ENOLINK for Aborted by Host without a timeout, without a second command" 
 	status 0x371 ENOLINK
 prove "ENOLINK for Submission Queue Deletion without a timeout, without a second command" \
 	status 0x8 ENOLINK
+prove "statuses by which a device says that it does not copy this" \
+	statuses 1 EOPNOTSUPP 0x1 0x2 0xb 0x10a 0x180 0x183 0x185 0x186 0x187 0x188 0x189
+prove "statuses of media errors" statuses 0 ENODATA 0x280 0x281 0x286 0x287
+prove "statuses of protection information" statuses 0 EILSEQ 0x282 0x283 0x284 0x181
+prove "statuses of what is not there, or not now" statuses 0 EREMOTEIO 0x21 0x80 0x82
+prove "the status of too little space" statuses 0 ENOSPC 0x81
+prove "the status of a reservation" statuses 0 EBADE 0x83
+prove "other statuses" statuses 0 EIO 0x4 0x6 0x9 0x1d 0x288
+prove "ANA statuses: the command is sent once more" no_access 0x301 0x302 0x303
 prove "a command that fails in the device is sent once" failing_device
 prove "two paths: counted by the path and by the node" two_paths
 prove "formatted between COPY_IN and COPY_OUT, whole blocks" formatted_aligned
@@ -526,7 +764,15 @@ prove "formatted between COPY_IN and COPY_OUT, part of a block" formatted_misali
 prove "formatted between COPY_IN and COPY_OUT, parts of blocks of the source" \
 	formatted_misaligned "EOPNOTSUPP 0 0" -f n "$OTHER" 32M 3s:8s
 prove "formatted by way of the other path" formatted_by_other_path
-prove "NVMe over fabrics is emulated, though the target has Copy" fabrics
+prove "NVMe over fabrics: nvme-loop" fabrics loop
+prove "NVMe over fabrics: nvme-tcp" fabrics tcp
+prove "a command that nvme-tcp gives up is not emulated" fabrics_lost
+prove "copy_file_range() and a command that nvme-tcp gives up" fabrics_lost_file
+prove "a path is lost between COPY_IN and COPY_OUT" lost_path_in_pause
+prove "a source that one of two controllers has" source_on_one_path
+prove "copies between namespaces switched off for the source, meanwhile" switched_in_pause "$BIG2"
+prove "copies between namespaces switched off for the destination, meanwhile" \
+	switched_in_pause "$BIG"
 # Last: the debug kernel finds fault with how pciehp takes its locks then, and checks
 # no locks from there on.
 prove "a path is lost under copies" lost_path

@@ -134,8 +134,8 @@ kill_offload()
 
 kill_emulation()
 {
-	slow_disk big2 150000000
-	counting /dev/vm/big2 kill_in /dev/vm/big /dev/vm/big2 6
+	slow_disk other 150000000
+	counting /dev/vm/other kill_in /dev/vm/big /dev/vm/other 6
 	did 0 0
 	grep -q ' 0 offloaded' "$TMP/race"
 }
@@ -166,15 +166,16 @@ reset_controller()
 	is "$(cat "$ctrl/state")" live state
 }
 
-# Some commands were aborted, and these copies emulated; then all is as before.
+# reset_under_offload TO: some commands were aborted, and these copies emulated; then all is as before.
 reset_under_offload()
 {
 	local before
 
-	before=$(copy_stat /dev/vm/big error_fallbacks)
-	device_copied /dev/vm/big reset_controller big big
-	[ "$(copy_stat /dev/vm/big error_fallbacks)" -gt "$before" ]
-	device_did /dev/vm/big 1 1 want "0 1048576 1048576" rawcopy -f n /dev/vm/big 100M 0:1M
+	before=$(copy_stat "/dev/vm/$1" error_fallbacks)
+	device_copied "/dev/vm/$1" reset_controller big "$1"
+	[ "$(copy_stat "/dev/vm/$1" error_fallbacks)" -gt "$before" ]
+	device_did "/dev/vm/$1" 1 1 \
+		want "0 1048576 1048576" rawcopy -f n -s /dev/vm/big "/dev/vm/$1" 100M 0:1M
 }
 
 # remove_null LIMIT: by their COPY_OUTs the devices were at work, or not at all.
@@ -314,9 +315,11 @@ say hits offloaded emulated commands
 prove "limit set to 0 and back under copies inside NVMe" \
 	limit_to_zero_and_back /dev/vm/big2 4194304 16777216
 say hits offloaded emulated commands
-prove "controller reset under copies inside a namespace" reset_under_offload
+prove "controller reset under copies inside a namespace" reset_under_offload big
 say hits copies offloaded emulated
-prove "controller reset under emulated copies" reset_controller big big2
+# Not between two: QEMU 10 aborts when it takes such a command back that is being
+# executed ("cookie->type < BLOCK_MAX_IOTYPE").
+prove "controller reset under emulated copies" reset_controller big other
 say hits copies offloaded emulated
 prove "null_blk removed under its copies" remove_null 16777216
 prove "null_blk removed under its emulated copies" remove_null 0

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One BLKCOPY ioctl with whatever the caller wants in it, right or wrong, and
- * what came of it.  Also built for 32 bits, see i386.h: so no stdio.
+ * One BLKCOPY, or the same command of io_uring, with whatever the caller wants in
+ * it, right or wrong, and what came of it.  Also built for 32 bits, see i386.h: so no stdio.
  */
 #ifdef NO_LIBC
 #include "i386.h"
@@ -18,6 +18,7 @@
 #include <linux/blk-copy.h>
 
 #include "spec.h"
+#include "ring.h"
 
 static const char usage[] =
 "rawcopy [OPTION...] DST DOFF [RANGE...]\n"
@@ -34,7 +35,7 @@ static const char usage[] =
 "		(the end overflows), or high (a bit that is no part of an address)\n"
 "  -a WHERE	the argument: null, bad, kernel, ro (read-only memory), edge, or a\n"
 "		file or device, at the start of a shared mapping of it\n"
-"  -c N		number of the ioctl\n"
+"  -c N		number of the ioctl, or of the command\n"
 "\n"
 "Prints ERROR BYTES_COPIED BYTES_OFFLOADED; ERROR is 0 or its name, - stands\n"
 "for a result that was not written.  Exit status 0, 1 for an ioctl that failed,\n"
@@ -45,7 +46,9 @@ static const char usage[] =
 "	where WANTED is what it must print; prints those that print something\n"
 "	else.  Exit status 0 if there are none, else 1.\n"
 "rawcopy -i\n"
-"	print the size, the number and the offsets of the interface\n";
+"	print the size, the number and the offsets of the interface\n"
+"\n"
+"DOOR=uring in the environment: through io_uring instead of the ioctl\n";
 
 #define NOT_WRITTEN	0xdeadbeefcafef00dULL
 #define PAGE		4096
@@ -54,6 +57,7 @@ static const char usage[] =
 
 static struct blk_copy_range ranges[MAX_RANGES];
 static unsigned int nr_ranges;
+static int through_ring;
 
 static char input[1024 * 1024];
 static char output[8192];
@@ -74,7 +78,7 @@ static struct options {
 } opts;
 
 static const struct options no_options = {
-	.dst_mode = "rw", .src_mode = "r", .cmd = BLKCOPY,
+	.dst_mode = "rw", .src_mode = "r",
 };
 
 static void flush(void)
@@ -136,11 +140,11 @@ static void put_error(int error)
 		{ 12, "ENOMEM" }, { 13, "EACCES" }, { 14, "EFAULT" },
 		{ 15, "ENOTBLK" }, { 16, "EBUSY" }, { 19, "ENODEV" },
 		{ 21, "EISDIR" }, { 22, "EINVAL" }, { 25, "ENOTTY" },
-		{ 27, "EFBIG" }, { 28, "ENOSPC" }, { 30, "EROFS" },
+		{ 26, "ETXTBSY" }, { 27, "EFBIG" }, { 28, "ENOSPC" }, { 30, "EROFS" },
 		{ 32, "EPIPE" }, { 34, "ERANGE" }, { 52, "EBADE" },
 		{ 61, "ENODATA" }, { 67, "ENOLINK" }, { 75, "EOVERFLOW" },
 		{ 84, "EILSEQ" }, { 95, "EOPNOTSUPP" }, { 110, "ETIMEDOUT" },
-		{ 121, "EREMOTEIO" },
+		{ 121, "EREMOTEIO" }, { 125, "ECANCELED" },
 	};
 	unsigned int i;
 
@@ -395,14 +399,17 @@ static int call(const char *dst, const char *dst_offset)
 	arg.src_fd = source_fd(src);
 	at = place(opts.arg_at, &arg, sizeof(arg), 8);
 
-	ret = ioctl(fd, opts.cmd, at);
+	if (through_ring)
+		ret = ring_command(fd, opts.cmd, at);
+	else
+		ret = ioctl(fd, opts.cmd, at);
 	put_error(ret ? errno : 0);
 	if (!opts.arg_at || !strcmp(opts.arg_at, "ro") || *opts.arg_at == '/') {
 		put_result(at->bytes_copied);
 		put_result(at->bytes_offloaded);
 	}
 	if (ret > 0)
-		put(" (the ioctl returned a positive number)");
+		put(" (returned a positive number)");
 	close(fd);
 	close(src[0]);
 	close(src[1]);
@@ -414,6 +421,7 @@ static int run(int nr_words, char **words)
 	int i, first;
 
 	opts = no_options;
+	opts.cmd = through_ring ? BLOCK_URING_CMD_COPY : BLKCOPY;
 	nr_ranges = 0;
 	for (i = 0; i < nr_words && words[i][0] == '-'; i += 2) {
 		if (i + 1 == nr_words || !words[i][1] || words[i][2])
@@ -491,10 +499,12 @@ static int run_lines(void)
 	return bad;
 }
 
-int main(int argc, char **argv)
+int main(int argc, char **argv, char **env)
 {
 	int ret;
 
+	for (; *env; env++)
+		through_ring |= !strcmp(*env, "DOOR=uring");
 	if (argc == 2 && !strcmp(argv[1], "-i")) {
 		show_interface();
 		ret = 0;

@@ -88,7 +88,7 @@ emulation_without_pages()
 emulation_without_pages_nvme()
 {
 	fault_on fail_page_alloc min-order=0 ignore-gfp-wait=N ignore-gfp-highmem=Y
-	copies 4 16777216 0 -f -n 4 -l 4194304 /dev/vm/big /dev/vm/big2
+	copies 4 16777216 0 -f -n 4 -l 4194304 /dev/vm/big /dev/vm/other
 	count reserve_used
 }
 
@@ -302,7 +302,7 @@ starving_without_pages()
 }
 
 prove "without pages, copies are emulated from the reserve" emulation_without_pages
-prove "without pages, copies between namespaces are emulated from the reserve" \
+prove "without pages, copies between subsystems are emulated from the reserve" \
 	emulation_without_pages_nvme
 prove "without large pages, emulation uses small ones" emulation_without_large_pages
 prove "without slab memory, copies are emulated" emulation_without_slab
@@ -311,9 +311,9 @@ prove "without slab memory, four ranges are offloaded" offload_of_four_ranges
 prove "without memory for a list of ranges: ENOMEM" no_list_of_ranges /dev/vm/big 0 2097152
 prove "without memory for a list of ranges: ENOMEM, emulation forbidden" \
 	no_list_of_ranges /dev/vm/big 0 2097152 -E
-prove "without memory for a list of ranges: ENOMEM, emulated" no_list_of_ranges /dev/vm/big2 0 0
+prove "without memory for a list of ranges: ENOMEM, emulated" no_list_of_ranges /dev/vm/other 0 0
 prove "without memory for a list of ranges: ENOMEM, neither way" \
-	no_list_of_ranges /dev/vm/big2 EOPNOTSUPP 0 -E
+	no_list_of_ranges /dev/vm/other EOPNOTSUPP 0 -E
 prove "without slab memory, many commands share the reserve of NVMe" offloads_without_slab
 prove "24 offloaded copies share 16 chunks" starving_offloads
 prove "40 emulated copies share 32 units" starving_emulations
