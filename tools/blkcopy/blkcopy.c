@@ -19,7 +19,7 @@ enum {
 };
 
 /* The colon: a missing argument is told from an unknown option */
-static const char short_opts[] = ":r:nEcfp:ibJqvhV";
+static const char short_opts[] = ":r:nEcfp:d:ibJqvhV";
 
 static const struct option long_opts[] = {
 	{ "range",		required_argument,	NULL, 'r' },
@@ -28,6 +28,7 @@ static const struct option long_opts[] = {
 	{ "verify",		no_argument,		NULL, 'c' },
 	{ "force",		no_argument,		NULL, 'f' },
 	{ "step",		required_argument,	NULL, 'p' },
+	{ "queue-depth",	required_argument,	NULL, 'd' },
 	{ "info",		no_argument,		NULL, 'i' },
 	{ "bytes",		no_argument,		NULL, 'b' },
 	{ "json",		no_argument,		NULL, 'J' },
@@ -55,6 +56,7 @@ static const char usage_text[] =
 " -c, --verify             read both sides back and compare them\n"
 " -f, --force              disable all checks of what is on the destination\n"
 " -p, --step <num>         bytes of one call (default: 64M)\n"
+" -d, --queue-depth <num>  calls in flight, by io_uring (default: 1, at most 1024)\n"
 " -i, --info               show limits and counters of devices\n"
 " -b, --bytes              print sizes of --info in bytes\n"
 "     --sysroot <dir>      with --info: read <dir>/sys instead of /sys\n"
@@ -121,6 +123,22 @@ static int set_step(struct options *opt, const char *text)
 	return 0;
 }
 
+static int set_depth(struct options *opt, const char *text)
+{
+	char *end;
+	unsigned long depth;
+
+	errno = 0;
+	depth = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || !depth ||
+	    depth > DEPTH_MAX)
+		return complain(EXIT_FAILURE,
+				"--queue-depth: '%s' is not a number from 1 to %u",
+				text, DEPTH_MAX);
+	opt->depth = depth;
+	return 0;
+}
+
 static int set_progress(struct options *opt, const char *when)
 {
 	if (!when || !strcmp(when, "always"))
@@ -155,6 +173,8 @@ static int set_option(struct options *opt, int c)
 		break;
 	case 'p':
 		return set_step(opt, optarg);
+	case 'd':
+		return set_depth(opt, optarg);
 	case 'i':
 		opt->info = true;
 		break;
@@ -207,22 +227,30 @@ static int option_error(int c, const char *word)
 	return try_help();
 }
 
-/* The form of the result must be known before the first error. */
+/*
+ * The form of the result must be known before the first error.  On a copy, because
+ * getopt_long() puts options first: one without its argument would take the next.
+ */
 static void find_form(struct options *opt, int argc, char **argv)
 {
+	char **copy = calloc(argc + 1, sizeof(*copy));
 	int c;
 
-	while ((c = getopt_long(argc, argv, short_opts, long_opts, NULL)) != -1) {
+	if (!copy)
+		return;
+	memcpy(copy, argv, argc * sizeof(*copy));
+	while ((c = getopt_long(argc, copy, short_opts, long_opts, NULL)) != -1) {
 		opt->json |= c == 'J';
 		opt->info |= c == 'i';
 	}
+	free(copy);
 	optind = 0;
 }
 
 static int check_options(const struct options *opt)
 {
 	bool copying = opt->dry_run || opt->no_emulation || opt->verify ||
-		       opt->force || opt->nr_ranges;
+		       opt->force || opt->nr_ranges || opt->depth;
 
 	if (opt->info && copying)
 		return usage_error("--info does not go with options of copying");
@@ -286,7 +314,7 @@ static int run_job(struct job *job, const struct dev_arg *src,
 		if (rc)
 			return rc;
 	}
-	stop_on_signals();
+	obey_signals();
 	rc = engine_copy(job);
 	if (!rc && opt->verify)
 		rc = verify_copy(job);

@@ -27,6 +27,8 @@ struct json_object;
 #define STEP_DEFAULT	(64 * MIB)
 /* Bytes of one read or write of our own */
 #define BUF_BYTES	(4 * MIB)
+/* Most calls in flight */
+#define DEPTH_MAX	1024
 
 /* One contiguous piece of the copy, offsets on the devices as opened */
 struct range {
@@ -81,6 +83,7 @@ struct options {
 	bool			verify;
 	enum progress_when	progress;
 	__u64		step;
+	unsigned int		depth;		/* calls in flight; 0 = not said */
 	const char		*sysroot;
 	struct range_arg	*ranges;
 	size_t			nr_ranges;
@@ -114,6 +117,7 @@ struct job {
 	__u64		calls;
 	double			seconds;
 	bool			by_hand;	/* read and written by us */
+	bool			by_ring;	/* by io_uring */
 	bool			verified;
 };
 
@@ -163,7 +167,7 @@ void progress_start(const struct options *opt, const char *what,
 		    __u64 total);
 void progress_update(__u64 done);
 void progress_end(void);
-void stop_on_signals(void);
+void obey_signals(void);
 bool stop_requested(void);
 
 /* report.c */

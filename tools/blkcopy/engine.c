@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Copies a job call by call: BLKCOPY, or read and write where it is unknown.
+ * Copies a job call by call: BLKCOPY, the same by io_uring if many calls are to
+ * be in flight, or read and write where the kernel knows neither.
  */
 #include <assert.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "blkcopy.h"
+#include "call.h"
 
 static_assert(sizeof(struct blk_copy_arg) == 64, "BLKCOPY takes 64 bytes");
 
@@ -18,17 +20,6 @@ static_assert(sizeof(struct blk_copy_arg) == 64, "BLKCOPY takes 64 bytes");
 struct cursor {
 	size_t		idx;		/* range */
 	__u64	off;		/* bytes of it that are done */
-};
-
-/* What one call copies: pieces of the source for one piece of destination */
-struct call {
-	struct blk_copy_range	seg[BLKCOPY_MAX_SEGMENTS];
-	unsigned int		nr;
-	__u64		dst;
-	__u64		len;
-	/* results */
-	__u64		done;
-	__u64		offloaded;
 };
 
 static void advance(const struct job *job, struct cursor *cur, __u64 bytes)
@@ -73,27 +64,37 @@ static void gather(const struct job *job, struct cursor cur, struct call *call)
 	}
 }
 
-/* Returns 0 or a negative errno; what was done before an error counts */
-static int call_ioctl(const struct job *job, struct call *call)
+/**
+ * call_fill_arg - what the kernel is asked for
+ * @job: to which the call belongs
+ * @call: planned
+ */
+void call_fill_arg(const struct job *job, struct call *call)
 {
-	struct blk_copy_arg arg = {
+	call->arg = (struct blk_copy_arg) {
 		.ranges = (uintptr_t)call->seg,
 		.nr_ranges = call->nr,
 		.src_fd = job->same ? -1 : job->src.fd,
 		.dst_offset = call->dst,
 	};
+	if (job->opt->no_emulation)
+		call->arg.flags |= BLKCOPY_NO_EMULATION;
+	if (job->opt->dry_run)
+		call->arg.flags |= BLKCOPY_DRY_RUN;
+}
+
+/* Returns 0 or a negative errno; what was done before an error counts */
+static int call_ioctl(const struct job *job, struct call *call)
+{
 	int rc;
 
-	if (job->opt->no_emulation)
-		arg.flags |= BLKCOPY_NO_EMULATION;
-	if (job->opt->dry_run)
-		arg.flags |= BLKCOPY_DRY_RUN;
-	rc = ioctl(job->dst.fd, BLKCOPY, &arg) ? -errno : 0;
+	call_fill_arg(job, call);
+	rc = ioctl(job->dst.fd, BLKCOPY, &call->arg) ? -errno : 0;
 	/* Without the ioctl nobody has written the results */
 	if (rc == -ENOTTY)
 		return rc;
-	call->done = arg.bytes_copied;
-	call->offloaded = arg.bytes_offloaded;
+	call->done = call->arg.bytes_copied;
+	call->offloaded = call->arg.bytes_offloaded;
 	return rc;
 }
 
@@ -141,11 +142,11 @@ static int call_readwrite(const struct job *job, struct call *call, void *buf)
 	return 0;
 }
 
-/* Why BLKCOPY failed, in words that say what to do */
-static int complain_ioctl(const struct job *job, const struct call *call,
-			  int error)
+/* Why a call failed, in words that say what to do */
+static int complain_call(const struct job *job, const struct call *call)
 {
 	__u64 at = call->dst + call->done;
+	int error = call->error;
 	int status = error == -EOPNOTSUPP ? EXIT_NOTSUPP : EXIT_FAILURE;
 	const char *why = strerror(-error);
 	char reason[PAIR_TEXT];
@@ -194,15 +195,35 @@ static bool is_unknown_ioctl(const struct job *job, int error)
 	       (error == -EINVAL && !dev_kernel_has_copy(&job->dst));
 }
 
-/* One call and what follows from its result; 0 or the exit status */
+/* What follows from the result of a call; 0 or the exit status */
+static int settle(struct job *job, const struct call *call)
+{
+	job->bytes += call->done;
+	job->offloaded += call->offloaded;
+	if (job->opt->dry_run && !call->error)
+		job->asked += call->len;
+	if (job->opt->verbose)
+		note(job->opt,
+		     "call %llu: %u range(s), %llu bytes to %llu: %llu done, %llu offloaded",
+		     job->calls, call->nr, call->len, call->dst, call->done,
+		     call->offloaded);
+	if (call->error && (call->error != -EINTR || !call->done))
+		return job->by_hand ? EXIT_FAILURE :
+		       complain_call(job, call);
+	if (!call->done && !job->opt->dry_run && !stop_requested())
+		return complain(EXIT_FAILURE,
+				"%s: the kernel copied nothing to offset %llu and gave no reason",
+				job->dst.path, call->dst);
+	return 0;
+}
+
+/* One call; 0 or the exit status */
 static int do_call(struct job *job, struct call *call, void **buf)
 {
-	int error;
-
 	if (!job->by_hand) {
 		job->calls++;
-		error = call_ioctl(job, call);
-		if (is_unknown_ioctl(job, error)) {
+		call->error = call_ioctl(job, call);
+		if (is_unknown_ioctl(job, call->error)) {
 			job->calls--;
 			return fall_back(job);
 		}
@@ -212,49 +233,98 @@ static int do_call(struct job *job, struct call *call, void **buf)
 		if (!*buf)
 			return EXIT_FAILURE;
 		job->calls++;
-		error = call_readwrite(job, call, *buf);
+		call->error = call_readwrite(job, call, *buf);
 	}
-	job->bytes += call->done;
-	job->offloaded += call->offloaded;
-	if (job->opt->dry_run && !error)
-		job->asked += call->len;
-	if (job->opt->verbose)
-		note(job->opt,
-		     "call %llu: %u range(s), %llu bytes to %llu: %llu done, %llu offloaded",
-		     job->calls, call->nr, call->len, call->dst, call->done,
-		     call->offloaded);
-	if (error == -EINTR && call->done)
-		error = 0;
-	if (error)
-		return job->by_hand ? EXIT_FAILURE :
-		       complain_ioctl(job, call, error);
-	if (!call->done && !job->opt->dry_run && !stop_requested())
-		return complain(EXIT_FAILURE,
-				"%s: the kernel copied nothing to offset %llu and gave no reason",
-				job->dst.path, call->dst);
-	return 0;
+	return settle(job, call);
 }
 
-static int copy_all(struct job *job, struct call *call, void **buf)
+static int interrupted(void)
+{
+	return complain(EXIT_FAILURE, "interrupted");
+}
+
+/* One call after the other */
+static int copy_in_turn(struct job *job, struct call *call)
 {
 	struct cursor cur = { 0 };
+	void *buf = NULL;
 	__u64 before;
-	int rc;
+	int rc = 0;
 
-	while (cur.idx < job->nr) {
-		if (stop_requested())
-			return complain(EXIT_FAILURE, "interrupted");
+	while (cur.idx < job->nr && !rc) {
+		if (stop_requested()) {
+			rc = interrupted();
+			break;
+		}
 		gather(job, cur, call);
 		before = job->bytes + job->asked;
-		rc = do_call(job, call, buf);
-		if (rc)
-			return rc;
+		rc = do_call(job, call, &buf);
 		if (job->by_hand && job->opt->dry_run)
-			return 0;
+			break;
 		advance(job, &cur, job->bytes + job->asked - before);
 		progress_update(job->bytes);
 	}
-	return 0;
+	free(buf);
+	return rc;
+}
+
+/*
+ * Many calls at once.  They end in any order, and count in the order in which they
+ * began: behind one that failed, or did less than it should, none does.
+ */
+static int copy_at_depth(struct job *job, struct call *calls, unsigned int depth)
+{
+	struct cursor cur = { 0 };
+	__u64 first = 0, next = 0;
+	struct call *call;
+	int rc = 0;
+
+	while (first < next || (cur.idx < job->nr && !rc && !stop_requested())) {
+		while (next - first < depth && cur.idx < job->nr && !rc &&
+		       !stop_requested()) {
+			call = &calls[next++ % depth];
+			gather(job, cur, call);
+			call_fill_arg(job, call);
+			ring_begin(job->dst.fd, call);
+			advance(job, &cur, call->len);
+		}
+		ring_wait();
+		for (; first < next && calls[first % depth].over; first++) {
+			call = &calls[first % depth];
+			if (rc)
+				continue;
+			job->calls++;
+			rc = settle(job, call);
+			if (!rc && call->done < call->len && !job->opt->dry_run)
+				rc = interrupted();
+		}
+		progress_update(job->bytes);
+	}
+	if (!rc && cur.idx < job->nr)
+		rc = interrupted();
+	return rc;
+}
+
+static int copy_all(struct job *job)
+{
+	unsigned int depth = job->opt->depth ? job->opt->depth : 1;
+	struct call *calls;
+	int rc;
+
+	/* Whatever has no attributes for it has no command of io_uring, either. */
+	if (depth > 1 && (!dev_kernel_has_copy(&job->dst) ||
+			  !ring_open(job->opt, depth)))
+		depth = 1;
+	calls = calloc(depth, sizeof(*calls));
+	if (!calls)
+		return complain(EXIT_FAILURE, "out of memory");
+	job->by_ring = depth > 1;
+	rc = depth > 1 ? copy_at_depth(job, calls, depth) :
+			 copy_in_turn(job, calls);
+	if (depth > 1)
+		ring_close();
+	free(calls);
+	return rc;
 }
 
 /* What a real copy would come to; 0 or the exit status */
@@ -282,15 +352,11 @@ static int judge_dry_run(const struct job *job)
  */
 int engine_copy(struct job *job)
 {
-	struct call *call = malloc(sizeof(*call));
 	double start = now_seconds();
-	void *buf = NULL;
 	int rc;
 
-	if (!call)
-		return complain(EXIT_FAILURE, "out of memory");
 	progress_start(job->opt, "copied", job->total);
-	rc = copy_all(job, call, &buf);
+	rc = copy_all(job);
 	if (job->bytes && fdatasync(job->dst.fd)) {
 		job->bytes = 0;
 		job->offloaded = 0;
@@ -301,7 +367,5 @@ int engine_copy(struct job *job)
 		rc = judge_dry_run(job);
 	job->seconds = now_seconds() - start;
 	progress_end();
-	free(buf);
-	free(call);
 	return rc;
 }

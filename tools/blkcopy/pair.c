@@ -15,7 +15,8 @@ struct end {
 	const char	*name;
 	char		domain[64];
 	char		zoned[32];
-	__u64		hw_bytes;	/* 0 = it cannot copy */
+	__u64		segment_bytes;	/* 0 = it cannot be copied from */
+	__u64		hw_bytes;	/* 0 = nor to */
 	__u64		bytes;		/* 0 = and must not */
 };
 
@@ -50,21 +51,30 @@ static bool read_end(struct end *end, const char *name, const char *queue)
 		return false;
 	end->bytes = strtoull(text, NULL, 10);
 	read_line(queue, "zoned", end->zoned, sizeof(end->zoned));
+	read_line(queue, "copy_max_segment_bytes", text, sizeof(text));
+	end->segment_bytes = strtoull(text, NULL, 10);
 	return true;
 }
 
+static bool is_zoned(const struct end *end)
+{
+	return *end->zoned && strcmp(end->zoned, "none");
+}
+
 /* What keeps a disk from any offload; an empty text if nothing does */
-static void explain_end(const struct end *end, char *why, size_t len)
+static void explain_end(const struct end *end, bool is_source, char *why,
+			size_t len)
 {
 	*why = '\0';
-	if (end->bytes)
+	if (end->bytes || (is_source && is_zoned(end) && end->segment_bytes))
 		return;
 	if (end->hw_bytes)
 		snprintf(why, len,
 			 "offload is switched off on %s (copy_max_bytes is 0)",
 			 end->name);
-	else if (*end->zoned && strcmp(end->zoned, "none"))
-		snprintf(why, len, "%s cannot copy, it is zoned", end->name);
+	else if (is_zoned(end))
+		snprintf(why, len, is_source ? "%s cannot copy" :
+			 "%s is zoned and cannot be copied to", end->name);
 	else
 		snprintf(why, len, "%s cannot copy (copy_max_hw_bytes is 0)",
 			 end->name);
@@ -118,9 +128,9 @@ enum pair pair_explain(const char *src, const char *src_queue, const char *dst,
 	*why = '\0';
 	if (!read_end(&from, src, src_queue) || !read_end(&to, dst, dst_queue))
 		return PAIR_UNKNOWN;
-	explain_end(&from, a, sizeof(a));
-	explain_end(&to, b, sizeof(b));
-	if (same)
+	explain_end(&from, true, a, sizeof(a));
+	explain_end(&to, false, b, sizeof(b));
+	if (same && *a)
 		*b = '\0';
 	if (*a || *b) {
 		snprintf(why, len, "%s%s%s", a, *a && *b ? "; " : "", b);

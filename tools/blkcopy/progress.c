@@ -20,6 +20,7 @@ static struct {
 } progress;
 
 static int stop;
+static int asked;			/* for a line of progress */
 
 /**
  * progress_start - begin to show how far something is
@@ -41,19 +42,14 @@ void progress_start(const struct options *opt, const char *what,
 	progress.last = progress.start;
 }
 
-/* Bytes that are finished; called as often as convenient */
-void progress_update(__u64 done)
+static void print_line(__u64 done, double now)
 {
-	double now, speed, left = 0;
+	double speed = 0, left = 0;
 	char a[32], b[32], c[32];
 
-	if (!progress.on)
-		return;
-	now = now_seconds();
-	if (now - progress.last < 1)
-		return;
 	progress.last = now;
-	speed = done / (now - progress.start);
+	if (now > progress.start)
+		speed = done / (now - progress.start);
 	if (speed > 0)
 		left = (progress.total - done) / speed;
 	fprintf(stderr, "%s%5.1f%%  %s of %s %s, %s/s, %.0f s left%s",
@@ -62,9 +58,25 @@ void progress_update(__u64 done)
 		size_text(a, sizeof(a), done),
 		size_text(b, sizeof(b), progress.total), progress.what,
 		size_text(c, sizeof(c), speed), left,
-		progress.tty ? "" : "\n");
+		progress.tty && progress.on ? "" : "\n");
 	fflush(stderr);
-	progress.shown = progress.tty;
+	progress.shown = progress.tty && progress.on;
+}
+
+/* Bytes that are finished; called as often as convenient */
+void progress_update(__u64 done)
+{
+	double now;
+
+	if (__atomic_exchange_n(&asked, 0, __ATOMIC_RELAXED)) {
+		print_line(done, now_seconds());
+		return;
+	}
+	if (!progress.on)
+		return;
+	now = now_seconds();
+	if (now - progress.last >= 1)
+		print_line(done, now);
 }
 
 /* Leaves the terminal at the start of an empty line */
@@ -81,9 +93,24 @@ static void handle_stop(int sig)
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 }
 
-/* The first signal ends the copy after the running call, a second one at once */
-void stop_on_signals(void)
+static void handle_question(int sig)
 {
+	(void)sig;
+	__atomic_store_n(&asked, 1, __ATOMIC_RELAXED);
+}
+
+/**
+ * obey_signals - have signals do what users expect
+ *
+ * The first SIGINT or SIGTERM ends the copy after the calls that are running, a
+ * second one at once.  SIGUSR1 asks for a line of progress.
+ */
+void obey_signals(void)
+{
+	struct sigaction question = {
+		.sa_handler = handle_question,
+		.sa_flags = SA_RESTART,
+	};
 	struct sigaction sa = {
 		.sa_handler = handle_stop,
 		.sa_flags = SA_RESETHAND,
@@ -91,6 +118,7 @@ void stop_on_signals(void)
 
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGUSR1, &question, NULL);
 }
 
 bool stop_requested(void)

@@ -224,7 +224,8 @@ void report_json(const struct job *job, int status)
 	add_u64(obj, "chunks", job->calls);
 	add_double(obj, "seconds", "%.6f", job->seconds);
 	add_double(obj, "bytes_per_second", "%.0f", rate(job));
-	add_string(obj, "engine", job->by_hand ? "readwrite" : "blkcopy");
+	add_string(obj, "engine", job->by_hand ? "readwrite" :
+		   job->by_ring ? "io_uring" : "blkcopy");
 	add_string(obj, "reason",
 		   find_reason(job, status, why, sizeof(why)) ? why : NULL);
 	add_bool(obj, "dry_run", job->opt->dry_run);
