@@ -35,8 +35,9 @@ static const char usage[] =
 " -o, --output DIR     for what programs print, one file per sample\n"
 " -p, --profile HERTZ  sample where the CPU time goes\n"
 "\n"
-"KIND is ioctl, nvme, loop, exec or idle; KEY is src, dst, soff, doff, len,\n"
-"call, range, stride, reps, path, knob, value, ms, fill, latency or cmd (last).\n";
+"KIND is ioctl, uring, nvme, loop, exec or idle; KEY is src, dst, soff, doff, len,\n"
+"call, range, stride, reps, depth, path, knob, value, ms, fill, latency or cmd\n"
+"(last).\n";
 
 static struct contender *contenders[MAX_CONTENDERS];
 static unsigned int nr_contenders;

@@ -2,6 +2,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <linux/blk-copy.h>
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +27,7 @@ struct sample {
 
 enum kind {
 	KIND_IOCTL,	/* BLKCOPY */
+	KIND_URING,	/* the io_uring command, many in flight */
 	KIND_NVME,	/* the same Copy command by passthrough */
 	KIND_LOOP,	/* pread, pwrite, one at a time */
 	KIND_EXEC,	/* another program */
@@ -42,7 +44,7 @@ enum path {
  * struct contender - one way to copy
  * @name:	how the results call it
  * @kind:	how it copies
- * @path:	of KIND_IOCTL
+ * @path:	of KIND_IOCTL and KIND_URING
  * @src:	device to read from
  * @dst:	device to write to
  * @knob:	copy_max_bytes of the device
@@ -56,6 +58,7 @@ enum path {
  * @range:	bytes per source range, @call bytes have one or more of these
  * @stride:	from one source range to the next
  * @reps:	runs per sample
+ * @depth:	of KIND_URING: calls in flight
  * @ms:		of KIND_IDLE: milliseconds of sleep
  * @fill:	verify that the destination is full of this byte, -1 = verify
  *		that it is a copy of the source
@@ -66,6 +69,7 @@ enum path {
  * @nsid:	namespace of @dst, for KIND_NVME
  * @buf:	of KIND_LOOP
  * @list:	source ranges of one call
+ * @ring:	of KIND_URING
  * @samples:	results
  * @nr_samples:	elements of @samples
  * @lat:	nanoseconds of single calls
@@ -90,6 +94,7 @@ struct contender {
 	__u64	range;
 	__u64	stride;
 	unsigned int	reps;
+	unsigned int	depth;
 	unsigned int	ms;
 	int		fill;
 	bool		latency;
@@ -100,6 +105,7 @@ struct contender {
 	unsigned int	nsid;
 	void		*buf;
 	void		*list;
+	struct uring	*ring;
 
 	struct sample	*samples;
 	size_t		nr_samples;
@@ -126,7 +132,13 @@ __s64 clock_syscall(void);
 struct contender *contender_parse(char *spec);
 void contender_run(struct contender *c, const char *out);
 __u64 contender_source(const struct contender *c, __u64 pos);
+extern const __u32 path_flags[];
+void contender_check(const struct contender *c, const struct blk_copy_arg *arg);
 int contender_knob(const struct contender *c, bool normal);
+
+/* uring.c */
+void uring_setup(struct contender *c);
+void uring_run(struct contender *c);
 
 /* data.c */
 void data_fill(const char *dev, __u64 off, __u64 len, __u64 seed);

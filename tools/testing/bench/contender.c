@@ -79,11 +79,26 @@ static void read_knob(struct contender *c)
 
 /* ---------------------------------------------------------- one system call */
 
-static const __u32 path_flags[] = {
+const __u32 path_flags[] = {
 	[PATH_OFFLOAD]	= BLKCOPY_NO_EMULATION,
 	[PATH_EMULATE]	= 0,
 	[PATH_DRY]	= BLKCOPY_NO_EMULATION | BLKCOPY_DRY_RUN,
 };
+
+/**
+ * contender_check - has a call copied all, in the way that it must?
+ * @c:		the contender
+ * @arg:	of a call that succeeded
+ */
+void contender_check(const struct contender *c, const struct blk_copy_arg *arg)
+{
+	if (arg->bytes_copied != (c->path == PATH_DRY ? 0 : c->call))
+		die("%s: %llu of %llu bytes copied", c->name,
+		    arg->bytes_copied, c->call);
+	if (arg->bytes_offloaded != (c->path == PATH_EMULATE ? 0 : c->call))
+		die("%s: %llu of %llu bytes offloaded", c->name,
+		    arg->bytes_offloaded, c->call);
+}
 
 static void call_ioctl(struct contender *c, __u64 pos)
 {
@@ -103,12 +118,7 @@ static void call_ioctl(struct contender *c, __u64 pos)
 	}
 	if (ioctl(c->dst_fd, BLKCOPY, &arg))
 		die("%s: BLKCOPY: %s", c->name, strerror(errno));
-	if (arg.bytes_copied != (c->path == PATH_DRY ? 0 : c->call))
-		die("%s: %llu of %llu bytes copied", c->name,
-		    arg.bytes_copied, c->call);
-	if (arg.bytes_offloaded != (c->path == PATH_EMULATE ? 0 : c->call))
-		die("%s: %llu of %llu bytes offloaded", c->name,
-		    arg.bytes_offloaded, c->call);
+	contender_check(c, &arg);
 }
 
 static void call_nvme(struct contender *c, __u64 pos)
@@ -197,6 +207,9 @@ void contender_run(struct contender *c, const char *out)
 		case KIND_IOCTL:
 			run_calls(c, call_ioctl);
 			break;
+		case KIND_URING:
+			uring_run(c);
+			break;
 		case KIND_NVME:
 			run_calls(c, call_nvme);
 			break;
@@ -230,6 +243,7 @@ static enum kind parse_kind(const char *word)
 {
 	static const char *const words[] = {
 		[KIND_IOCTL]	= "ioctl",
+		[KIND_URING]	= "uring",
 		[KIND_NVME]	= "nvme",
 		[KIND_LOOP]	= "loop",
 		[KIND_EXEC]	= "exec",
@@ -305,6 +319,8 @@ static void parse_key(struct contender *c, const char *key, char *value)
 		c->stride = parse_size(value);
 	else if (!strcmp(key, "reps"))
 		c->reps = parse_size(value);
+	else if (!strcmp(key, "depth"))
+		c->depth = parse_size(value);
 	else if (!strcmp(key, "ms"))
 		c->ms = parse_size(value);
 	else if (!strcmp(key, "fill"))
@@ -401,5 +417,7 @@ struct contender *contender_parse(char *spec)
 		die("%s: sizes are no multiples of each other", c->name);
 	open_devices(c);
 	allocate(c);
+	if (c->kind == KIND_URING)
+		uring_setup(c);
 	return c;
 }
