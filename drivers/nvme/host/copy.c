@@ -390,7 +390,7 @@ static blk_status_t nvme_copy_begin(struct nvme_ns *ns, struct request *req,
 	return BLK_STS_OK;
 }
 
-static const struct nvme_copy_range *nvme_copy_ranges(const struct request *req)
+static const struct nvme_copy_range *nvme_copy_ranges(struct request *req)
 {
 	return bvec_virt(&req->special_vec);
 }
@@ -534,9 +534,10 @@ static bool nvme_copy_lost(struct request *req)
 	u16 status = nvme_req(req)->status & NVME_SCT_SC_MASK;
 	struct nvme_ctrl *ctrl = nvme_req(req)->ctrl;
 
-	if (status != NVME_SC_HOST_ABORTED_CMD && status != NVME_SC_HOST_PATH_ERROR)
-		return false;
-	return (ctrl->ops->flags & NVME_F_FABRICS) || nvme_copy_still_runs(ctrl);
+	if (ctrl->ops->flags & NVME_F_FABRICS)
+		return status == NVME_SC_HOST_ABORTED_CMD ||
+			status == NVME_SC_HOST_PATH_ERROR;
+	return status == NVME_SC_HOST_ABORTED_CMD && nvme_copy_still_runs(ctrl);
 }
 
 static enum blk_copy_outcome nvme_copy_outcome(struct request *req)
