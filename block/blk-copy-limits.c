@@ -49,6 +49,7 @@ static void blk_copy_make_source(struct blk_copy_limits *c)
 void blk_copy_validate_limits(struct queue_limits *lim)
 {
 	unsigned int lbs = lim->logical_block_size >> SECTOR_SHIFT;
+	bool zoned = lim->features & BLK_FEAT_ZONED;
 	struct blk_copy_limits *c = &lim->copy;
 
 	c->max_segment_sectors = min_not_zero(c->max_segment_sectors,
@@ -61,16 +62,13 @@ void blk_copy_validate_limits(struct queue_limits *lim)
 	c->max_segments = min_t(unsigned int, c->max_segments,
 				BLK_COPY_TOKEN_ENTRIES);
 
-	if (!c->max_segment_sectors || blk_copy_metadata_in_the_way(lim)) {
+	if (!c->max_segment_sectors || (!c->max_hw_sectors && !zoned) ||
+	    blk_copy_metadata_in_the_way(lim)) {
 		blk_copy_zero_limits(c);
 		return;
 	}
-	if (lim->features & BLK_FEAT_ZONED) {
+	if (zoned) {
 		blk_copy_make_source(c);
-		return;
-	}
-	if (!c->max_hw_sectors) {
-		blk_copy_zero_limits(c);
 		return;
 	}
 	c->max_sectors = round_down(min(c->max_hw_sectors, c->max_user_sectors),

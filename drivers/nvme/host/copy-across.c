@@ -135,38 +135,35 @@ bool nvme_copy_reachable(void *dst, void *src, void *via)
 }
 
 /* The domain is a name that users see; whether one can is looked at each time. */
-static int nvme_copy_update_domain(struct gendisk *disk, u64 domain)
+static int nvme_copy_update_domain(struct nvme_ns *ns)
 {
-	struct queue_limits lim = queue_limits_start_update(disk->queue);
+	struct queue_limits lim = queue_limits_start_update(ns->queue);
 
 	if (lim.copy.domain == BLK_COPY_DOMAIN_NONE) {
-		queue_limits_cancel_update(disk->queue);
+		queue_limits_cancel_update(ns->queue);
 		return 0;
 	}
-	lim.copy.domain = domain;
-	return queue_limits_commit_update_frozen(disk->queue, &lim);
+	lim.copy.domain = nvme_copy_domain(ns);
+	return queue_limits_commit_update_frozen(ns->queue, &lim);
 }
 
 /* Under the lock of the subsystem, without which no path goes */
 static int nvme_copy_update_domains(struct nvme_ns_head *head)
 {
-	u64 all = BLK_COPY_DOMAIN_NONE, domain;
+	struct queue_limits lim;
 	struct nvme_ns *ns;
 	int err;
 
 	list_for_each_entry(ns, &head->list, siblings) {
-		domain = nvme_copy_domain(ns);
-		err = nvme_copy_update_domain(ns->disk, domain);
+		err = nvme_copy_update_domain(ns);
 		if (err)
 			return err;
-		if (all == BLK_COPY_DOMAIN_NONE)
-			all = domain;
-		else if (all != domain)
-			all = BLK_COPY_DOMAIN_MIXED;
 	}
-	if (!nvme_ns_head_multipath(head) || all == BLK_COPY_DOMAIN_NONE)
+	if (!nvme_ns_head_multipath(head))
 		return 0;
-	return nvme_copy_update_domain(head->disk, all);
+	lim = queue_limits_start_update(head->disk->queue);
+	nvme_mpath_config_copy(head, &lim);
+	return queue_limits_commit_update_frozen(head->disk->queue, &lim);
 }
 
 static struct nvme_ns_head *nvme_copy_dev_head(struct device *dev)

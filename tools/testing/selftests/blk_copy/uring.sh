@@ -58,14 +58,20 @@ all_held()
 	[ "$(debug_counter pauses)" -eq "$1" ]
 }
 
-# Held between COPY_IN and COPY_OUT: all are submitted, none can be over.
-many_in_flight()
+# hold_many N ARGS...: so many copies inside /dev/d0, each stopped in its pause
+hold_many()
 {
 	make_null d0 size=64
 	pattern fill /dev/d0 1
 	hold_copies
-	begin_many /dev/d0 32M 0 512K 64
-	wait_for all_held 64
+	begin_many "${@:2}"
+	wait_for all_held "$1"
+}
+
+# Held between COPY_IN and COPY_OUT: all are submitted, none can be over.
+many_in_flight()
+{
+	hold_many 64 /dev/d0 32M 0 512K 64
 	is "$(debug_counter outs_inflight)" 0 "COPY_OUTs in flight"
 	counting /dev/d0 release_all
 	did 64 64
@@ -165,11 +171,7 @@ refused_fields()
 # What was copied cannot be said.
 unmapped_argument()
 {
-	make_null d0 size=64
-	pattern fill /dev/d0 1
-	hold_copies
-	begin_many -u /dev/d0 32M 0 512K 32
-	wait_for all_held 32
+	hold_many 32 -u /dev/d0 32M 0 512K 32
 	counting /dev/d0 release_all
 	did 32 32
 	results "32\*EFAULT *"
@@ -180,11 +182,7 @@ unmapped_argument()
 # Nothing that is in flight is lost, and nobody's file stays open.
 ring_ends()
 {
-	make_null d0 size=64
-	pattern fill /dev/d0 1
-	hold_copies
-	begin_many -x /dev/d0 32M 0 1M 32
-	wait_for all_held 32
+	hold_many 32 -x /dev/d0 32M 0 1M 32
 	echo >&8
 	exec 8>&-
 	let_go
@@ -201,11 +199,7 @@ ring_ends()
 
 ring_killed()
 {
-	make_null d0 size=64
-	pattern fill /dev/d0 1
-	hold_copies
-	begin_many /dev/d0 32M 0 1M 32
-	wait_for all_held 32
+	hold_many 32 /dev/d0 32M 0 1M 32
 	kill -KILL "$PID"
 	let_go
 	wait "$PID" || :
@@ -220,13 +214,13 @@ ring_cancels()
 {
 	make_null d0 size=131072 max_copy_bytes=1048576
 	hold_copies
-	counting /dev/d0 begin_many -x /dev/d0 64G 0 2G 32
+	begin_many -x /dev/d0 64G 0 2G 32
 	wait_for paused
 	kill -KILL "$PID"
 	let_go
 	wait "$PID" || :
 	exec 8>&-
-	counting /dev/d0 wait_for idle
+	wait_for idle
 	[ "$(copy_stat /dev/d0 offloaded_bytes)" -lt $((32 << 30)) ] ||
 		fail "$(copy_stat /dev/d0 offloaded_bytes) bytes were copied after the end"
 	drop_null d0
