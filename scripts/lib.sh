@@ -155,6 +155,31 @@ known_mirror()
 			$1 == suite && owner ~ /^(Debian\/Debian|\/|)$/ && !found { print $2; found = 1 }'
 }
 
+# fetch DIR URI SUITE HAVE PACKAGE...: download these packages of that suite into
+# DIR, unless the first is no newer than HAVE; the machine's package lists and
+# sources stay as they are.  Returns 3 if the suite has no such package.
+fetch()
+{
+	local dir=$1 uri=$2 suite=$3 have=$4 new opt
+	local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+
+	shift 4
+	rm -rf "$dir" && mkdir -p "$dir"/{lists/partial,cache,new} &&
+	echo "deb [signed-by=$keys] $uri $suite main" >"$dir/sources.list" || return
+	opt=(-o "Dir::Etc::sourcelist=$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
+	     -o "Dir::State::Lists=$dir/lists" -o "Dir::Cache::pkgcache=$dir/cache/pkg.bin"
+	     -o "Dir::Cache::srcpkgcache=$dir/cache/src.bin" -o APT::Sandbox::User=root)
+	# Else an update that could not be had is a success.
+	apt-get -q "${opt[@]}" -o APT::Update::Error-Mode=any update || return
+	new=$(apt-cache "${opt[@]}" show --no-all-versions "$1" | sed -n 's/^Version: //p')
+	if [ -z "$new" ]; then
+		echo "$suite has no $1 any more"
+		return 3
+	fi
+	[ -z "$have" ] || dpkg --compare-versions "$new" gt "$have" || return 0
+	( cd "$dir" && apt-get -q "${opt[@]}" download "$@" )
+}
+
 # find_qemu: sets QEMU (array), the one in build/qemu before the machine's.
 # shellcheck disable=SC2034
 find_qemu()

@@ -424,6 +424,17 @@ qemu_img_copies()
 	pattern check /dev/d0 1 @32M:1 0:16M
 }
 
+# It takes the size of its source from the device node, and refuses what begins beyond.
+util_linux_copies()
+{
+	command -v copyfilerange >/dev/null || skip "copyfilerange is not in the guest's image"
+	two_disks
+	device_copied "$D0" copyfilerange "$D0" "$D0" 0:8388608:1048576
+	pattern check "$D0" 1 @8M:1 0:1M
+	copyfilerange "$D0" "$D1" 0:1048576:102400
+	pattern check "$D1" 2 @1M:1 0:102400
+}
+
 coreutils_copy()
 {
 	two_disks
@@ -440,5 +451,6 @@ coreutils_copy()
 prove "xfs_io -c copy_range" xfs_io_copies
 prove "qemu-img convert -C" qemu_img_copies
 prove "os.copy_file_range of Python" python_copies
+prove "util-linux: copyfilerange" util_linux_copies
 prove "cat, cp and dd" coreutils_copy
 finish
