@@ -28,6 +28,7 @@ enum {
  */
 enum {
 	NVME_COPY_CDW12_NR		= 0xff,	/* ranges, 0's based */
+	NVME_COPY_CDW12_FORMAT		= 0xf << 8,
 	NVME_COPY_CDW12_FORMAT_2	= 2 << 8,
 	NVME_COPY_CDW12_READ_REF	= 1 << 12,	/* PRINFOR: PRCHK */
 	NVME_COPY_CDW12_READ_GUARD	= 1 << 14,

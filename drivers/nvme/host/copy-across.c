@@ -14,44 +14,40 @@
 #include "nvme.h"
 
 /**
- * nvme_enable_copy_across - ask a controller to accept format 2h
+ * nvme_copy_ask_formats - descriptor formats that a controller is asked to accept
  * @ctrl:	controller that has been identified
  *
  * Base Specification 2.2, section 5.2.26.1.15: a format beyond 1h is only accepted
- * when Host Behavior Support enables it.  That feature is written as a whole, so
- * what nvme_configure_host_options() has set before goes in once more; a controller
- * that refuses it keeps that.  To be called after each reset.
+ * when Host Behavior Support enables it.
  *
- * Context: may sleep.
- * Return: 0, also if the controller refuses, or a negative errno if it is gone.
+ * Return: the field CDFE of that feature.
  */
-int nvme_enable_copy_across(struct nvme_ctrl *ctrl)
+__le16 nvme_copy_ask_formats(const struct nvme_ctrl *ctrl)
 {
-	struct nvme_feat_host_behavior *host;
-	int ret;
+	if (!(ctrl->oncs & NVME_CTRL_ONCS_COPY))
+		return 0;
+	return cpu_to_le16(ctrl->ocfs & NVME_COPY_OCFS_FORMAT_2);
+}
 
-	ctrl->copy_formats &= ~NVME_COPY_OCFS_FORMAT_2;
-	if (!(ctrl->oncs & NVME_CTRL_ONCS_COPY) ||
-	    !(ctrl->ocfs & NVME_COPY_OCFS_FORMAT_2))
-		return 0;
-	host = kzalloc_obj(*host, GFP_KERNEL);
-	if (!host)
-		return 0;
-	if (ctrl->crdt[0])
-		host->acre = NVME_ENABLE_ACRE;
-	if (ctrl->ctratt & NVME_CTRL_ATTR_ELBAS)
-		host->lbafee = NVME_ENABLE_LBAFEE;
-	host->cdfe = cpu_to_le16(NVME_COPY_OCFS_FORMAT_2);
-	ret = nvme_set_features(ctrl, NVME_FEAT_HOST_BEHAVIOR, 0, host,
-				sizeof(*host), NULL);
-	kfree(host);
+/**
+ * nvme_copy_formats_refused - see whether Host Behavior Support was taken
+ * @ctrl:	the controller
+ * @host:	what was set; without the formats on return if these were refused
+ * @ret:	what came of it: 0, a status, or a negative errno
+ *
+ * Return: true if it is to be set once more, because there is more in it.
+ */
+bool nvme_copy_formats_refused(struct nvme_ctrl *ctrl,
+			       struct nvme_feat_host_behavior *host, int ret)
+{
 	if (!ret)
-		ctrl->copy_formats |= NVME_COPY_OCFS_FORMAT_2;
-	else if (ret > 0)
-		dev_info(ctrl->device,
-			 "copies between namespaces are not enabled (status %#x)\n",
-			 ret);
-	return min(ret, 0);
+		ctrl->copy_formats |= le16_to_cpu(host->cdfe);
+	if (ret <= 0 || !host->cdfe)
+		return false;
+	dev_info(ctrl->device,
+		 "copies between namespaces are not enabled (status %#x)\n", ret);
+	host->cdfe = 0;
+	return host->acre || host->lbafee;
 }
 
 /**
@@ -75,19 +71,6 @@ static bool nvme_copy_fits(const struct nvme_ns_head *dst,
 		nvme_copy_metadata_ok(src) && !READ_ONCE(src->copy_within_only);
 }
 
-/* Has the controller access to the source, as far as is known? */
-static bool nvme_copy_accessible(const struct nvme_ns *ns)
-{
-#ifdef CONFIG_NVME_MULTIPATH
-	enum nvme_ana_state state = READ_ONCE(ns->ana_state);
-
-	return (state == NVME_ANA_OPTIMIZED || state == NVME_ANA_NONOPTIMIZED) &&
-		!test_bit(NVME_NS_ANA_PENDING, &ns->flags);
-#else
-	return true;
-#endif
-}
-
 /**
  * nvme_copy_find_source - a source namespace as a destination's controller has it
  * @dst:	destination
@@ -101,15 +84,22 @@ struct nvme_ns *nvme_copy_find_source(struct nvme_ns *dst,
 				      struct nvme_ns_head *src)
 {
 	struct nvme_ctrl *ctrl = dst->ctrl;
-	struct nvme_ns *ns;
+	struct nvme_ns *ns, *found = NULL;
 
 	if (!nvme_copy_goes_across(dst) || !nvme_copy_fits(dst->head, src))
 		return NULL;
+	/* A controller that goes moves its list, and waits for RCU only. */
+	rcu_read_lock();
 	list_for_each_entry_srcu(ns, &ctrl->namespaces, list,
-				 srcu_read_lock_held(&ctrl->srcu))
-		if (ns->head == src)
-			return nvme_copy_ready(ns) &&
-				nvme_copy_accessible(ns) ? ns : NULL;
+				 srcu_read_lock_held(&ctrl->srcu)) {
+		if (ns->head == src) {
+			found = ns;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	if (found && nvme_copy_ready(found) && nvme_copy_accessible(found))
+		return found;
 	return NULL;
 }
 
@@ -150,7 +140,6 @@ static int nvme_copy_update_domain(struct nvme_ns *ns)
 /* Under the lock of the subsystem, without which no path goes */
 static int nvme_copy_update_domains(struct nvme_ns_head *head)
 {
-	struct queue_limits lim;
 	struct nvme_ns *ns;
 	int err;
 
@@ -159,11 +148,7 @@ static int nvme_copy_update_domains(struct nvme_ns_head *head)
 		if (err)
 			return err;
 	}
-	if (!nvme_ns_head_multipath(head))
-		return 0;
-	lim = queue_limits_start_update(head->disk->queue);
-	nvme_mpath_config_copy(head, &lim);
-	return queue_limits_commit_update_frozen(head->disk->queue, &lim);
+	return nvme_mpath_update_copy(head);
 }
 
 static struct nvme_ns_head *nvme_copy_dev_head(struct device *dev)
@@ -189,15 +174,20 @@ static ssize_t copy_across_namespaces_store(struct device *dev,
 					    const char *buf, size_t count)
 {
 	struct nvme_ns_head *head = nvme_copy_dev_head(dev);
-	bool across;
+	bool across, before;
 	int err;
 
 	err = kstrtobool(buf, &across);
 	if (err)
 		return err;
-	mutex_lock(&head->subsys->lock);
+	/* Waits until what is in flight has ended, by each path. */
+	if (mutex_lock_killable(&head->subsys->lock))
+		return -EINTR;
+	before = head->copy_within_only;
 	WRITE_ONCE(head->copy_within_only, !across);
 	err = nvme_copy_update_domains(head);
+	if (err)
+		WRITE_ONCE(head->copy_within_only, before);
 	mutex_unlock(&head->subsys->lock);
 	return err ? err : count;
 }

@@ -200,6 +200,26 @@ void nvme_mpath_config_copy(struct nvme_ns_head *head,
 	lim->copy.max_user_sectors = max_user_sectors;
 }
 
+/**
+ * nvme_mpath_update_copy - apply new copy limits to a multipath node
+ * @head:	the node's namespace; without a node nothing is done
+ *
+ * For what changes them beside an update of the namespace: a path that has left.
+ *
+ * Context: may sleep; waits until nothing is being submitted to the node.
+ * Return: 0 or a negative errno.
+ */
+int nvme_mpath_update_copy(struct nvme_ns_head *head)
+{
+	struct queue_limits lim;
+
+	if (!nvme_ns_head_multipath(head))
+		return 0;
+	lim = queue_limits_start_update(head->disk->queue);
+	nvme_mpath_config_copy(head, &lim);
+	return queue_limits_commit_update_frozen(head->disk->queue, &lim);
+}
+
 static u32 nvme_copy_max_range_bytes(const struct nvme_ns *ns)
 {
 	return ns->queue->limits.copy.max_segment_sectors << SECTOR_SHIFT;
@@ -598,6 +618,8 @@ blk_status_t __nvme_copy_status(struct request *req, blk_status_t status)
 {
 	u16 nvme_status = nvme_req(req)->status & NVME_SCT_SC_MASK;
 
+	if (nvme_is_ana_error(nvme_status))
+		nvme_copy_read_ana(nvme_req(req)->ctrl);
 	if (nvme_copy_refused(nvme_status) || nvme_is_ana_error(nvme_status))
 		return BLK_STS_NOTSUPP;
 	if (nvme_copy_timed_out(req, nvme_status))

@@ -8,6 +8,7 @@
 #define _NVME_HOST_COPY_H
 
 #include <linux/blk-copy.h>
+#include <linux/nvme-copy.h>
 
 #ifdef CONFIG_BLK_COPY
 
@@ -20,6 +21,7 @@ void nvme_config_copy(struct nvme_ns *ns, const struct nvme_id_ns *id,
 		      struct queue_limits *lim);
 void nvme_mpath_config_copy(struct nvme_ns_head *head,
 			    struct queue_limits *lim);
+int nvme_mpath_update_copy(struct nvme_ns_head *head);
 void nvme_copy_in(struct bio *bio);
 blk_status_t nvme_setup_copy(struct nvme_ns *ns, struct request *req,
 			     struct nvme_command *cmnd);
@@ -34,7 +36,9 @@ bool nvme_copy_goes_across(const struct nvme_ns *ns);
 bool nvme_copy_reachable(void *dst, void *src, void *via);
 struct nvme_ns *nvme_copy_find_source(struct nvme_ns *dst,
 				      struct nvme_ns_head *src);
-int nvme_enable_copy_across(struct nvme_ctrl *ctrl);
+__le16 nvme_copy_ask_formats(const struct nvme_ctrl *ctrl);
+bool nvme_copy_formats_refused(struct nvme_ctrl *ctrl,
+			       struct nvme_feat_host_behavior *host, int ret);
 
 extern struct device_attribute dev_attr_copy_across_namespaces;
 #define NVME_COPY_NS_ATTRS	&dev_attr_copy_across_namespaces.attr,
@@ -55,6 +59,37 @@ static inline struct nvme_ns *nvme_copy_find_source(struct nvme_ns *dst,
 }
 
 #endif /* CONFIG_NVME_COPY_ACROSS */
+
+#ifdef CONFIG_NVME_MULTIPATH
+
+/* Has the controller access to a namespace, as far as is known? */
+static inline bool nvme_copy_accessible(const struct nvme_ns *ns)
+{
+	enum nvme_ana_state state = READ_ONCE(ns->ana_state);
+
+	return (state == NVME_ANA_OPTIMIZED || state == NVME_ANA_NONOPTIMIZED) &&
+		!test_bit(NVME_NS_ANA_PENDING, &ns->flags);
+}
+
+/* What is known was wrong, and nothing fails over that would have it read anew. */
+static inline void nvme_copy_read_ana(struct nvme_ctrl *ctrl)
+{
+	if (ctrl->ana_log_buf)
+		queue_work(nvme_wq, &ctrl->ana_work);
+}
+
+#else /* CONFIG_NVME_MULTIPATH */
+
+static inline bool nvme_copy_accessible(const struct nvme_ns *ns)
+{
+	return true;
+}
+
+static inline void nvme_copy_read_ana(struct nvme_ctrl *ctrl)
+{
+}
+
+#endif /* CONFIG_NVME_MULTIPATH */
 
 /* Safe for a request that was never set up, or is cleaned up already. */
 static inline void nvme_cleanup_copy(struct request *req)
@@ -96,6 +131,11 @@ static inline void nvme_mpath_config_copy(struct nvme_ns_head *head,
 {
 }
 
+static inline int nvme_mpath_update_copy(struct nvme_ns_head *head)
+{
+	return 0;
+}
+
 static inline blk_status_t nvme_setup_copy(struct nvme_ns *ns,
 					   struct request *req,
 					   struct nvme_command *cmnd)
@@ -126,10 +166,28 @@ static inline void nvme_exit_copy_debug(void)
 #ifndef CONFIG_NVME_COPY_ACROSS
 #define NVME_COPY_NS_ATTRS
 
-static inline int nvme_enable_copy_across(struct nvme_ctrl *ctrl)
+static inline __le16 nvme_copy_ask_formats(const struct nvme_ctrl *ctrl)
 {
 	return 0;
 }
+
+static inline bool
+nvme_copy_formats_refused(struct nvme_ctrl *ctrl,
+			  struct nvme_feat_host_behavior *host, int ret)
+{
+	return false;
+}
 #endif
+
+/*
+ * Does a command of user space copy from a namespace that its descriptors name?
+ * Nobody has asked for access to that one.
+ */
+static inline bool nvme_copy_names_source(const struct nvme_command *c)
+{
+	return c->common.opcode == nvme_cmd_copy &&
+		(le32_to_cpu(c->common.cdw12) & NVME_COPY_CDW12_FORMAT) >=
+			NVME_COPY_CDW12_FORMAT_2;
+}
 
 #endif /* _NVME_HOST_COPY_H */
