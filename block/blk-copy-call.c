@@ -72,21 +72,28 @@ int blk_copy_call_files(struct blk_copy_call *call)
 	return 0;
 }
 
+/* Who decides looks at the file; of a range this takes at most so much. */
 static int blk_copy_verify_area(int rw, struct file *file, u64 off, u64 len)
 {
 	loff_t pos = off;
 
-	/* rw_verify_area() takes at most this much at a time. */
-	while (len) {
-		size_t n = min_t(u64, len, MAX_RW_COUNT);
-		int err = rw_verify_area(rw, file, &pos, n);
+	return rw_verify_area(rw, file, &pos, min_t(u64, len, MAX_RW_COUNT));
+}
 
-		if (err < 0)
+static int blk_copy_verify_ranges(const struct blk_copy_call *call)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < call->nr_ranges; i++) {
+		err = blk_copy_verify_area(READ, call->src_file,
+					   call->ranges[i].offset,
+					   call->ranges[i].length);
+		if (err)
 			return err;
-		pos += n;
-		len -= n;
 	}
-	return 0;
+	return blk_copy_verify_area(WRITE, call->dst_file, call->dst_offset,
+				    call->len);
 }
 
 static int blk_copy_check_bytes(struct block_device *bdev, u64 off, u64 len)
@@ -113,8 +120,8 @@ static bool blk_copy_range_overlaps(const struct blk_copy_call *call,
  * The whole of the call is checked before the first byte is copied, though the
  * copy is made in windows that are checked again.
  *
- * Return: 0, -EINVAL for a range that is empty, misaligned or not inside its
- * device, or that overlaps the destination, or what a security module says.
+ * Return: 0, or -EINVAL for a range that is empty, misaligned or not inside its
+ * device, or that overlaps the destination.
  */
 int blk_copy_call_check(struct blk_copy_call *call)
 {
@@ -136,15 +143,7 @@ int blk_copy_call_check(struct blk_copy_call *call)
 	for (i = 0; i < call->nr_ranges; i++)
 		if (blk_copy_range_overlaps(call, &call->ranges[i]))
 			return -EINVAL;
-	for (i = 0; i < call->nr_ranges; i++) {
-		err = blk_copy_verify_area(READ, call->src_file,
-					   call->ranges[i].offset,
-					   call->ranges[i].length);
-		if (err)
-			return err;
-	}
-	return blk_copy_verify_area(WRITE, call->dst_file, call->dst_offset,
-				    call->len);
+	return 0;
 }
 
 static int blk_copy_get_ranges(struct blk_copy_call *call, void __user *user)
@@ -188,8 +187,9 @@ static int blk_copy_check_arg(const struct blk_copy_arg *arg)
  * In any case blk_copy_call_exit() follows.
  *
  * Context: the task that asks.
- * Return: 0, -EBADF for a bad descriptor, -EFAULT for bad ranges, -ENOMEM for
- * many of them, or as blk_copy_call_files() and blk_copy_call_check().
+ * Return: 0, -EINVAL for flags, reserved fields or a number of ranges that cannot
+ * be, -EBADF for a bad descriptor, -EFAULT for bad ranges, -ENOMEM for many of them,
+ * what a security module says, or as blk_copy_call_files() and blk_copy_call_check().
  */
 int blk_copy_call_init(struct blk_copy_call *call, struct file *file,
 		       const struct blk_copy_arg *arg)
@@ -199,7 +199,6 @@ int blk_copy_call_init(struct blk_copy_call *call, struct file *file,
 	if (err)
 		return err;
 	spin_lock_init(&call->lock);
-	INIT_WORK(&call->work, blk_copy_call_work);
 	call->dst_file = file;
 	call->src_file = arg->src_fd == -1 ? get_file(file) : fget(arg->src_fd);
 	if (!call->src_file)
@@ -216,6 +215,8 @@ int blk_copy_call_init(struct blk_copy_call *call, struct file *file,
 		err = blk_copy_get_ranges(call, u64_to_user_ptr(arg->ranges));
 	if (!err)
 		err = blk_copy_call_check(call);
+	if (!err)
+		err = blk_copy_verify_ranges(call);
 	return err;
 }
 
@@ -779,13 +780,15 @@ static void blk_copy_window_ended(struct blk_copy *copy)
  * copies: whatever somebody reads into the page cache meanwhile is dropped after
  * each window, and a page that cannot be is dealt with in the same way.
  *
- * What is charged for it and its priority are those of the caller.
+ * What is charged for its bios and their priority are those of the caller, but for
+ * what a worker does through the page cache, whose priority is the worker's.
  *
  * Context: process context; does not wait for I/O.  @end may be called before
  * this returns.
  */
 void blk_copy_call_start(struct blk_copy_call *call)
 {
+	INIT_WORK(&call->work, blk_copy_call_work);
 	blk_copy_get_owner(&call->owner);
 	if (!blk_copy_call_wq)
 		call->error = -ENOMEM;

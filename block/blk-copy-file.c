@@ -163,7 +163,8 @@ static ssize_t blk_copy_file_sync(struct file *file, loff_t pos, ssize_t done)
  * for a file in the wrong mode or one that appends, -EPERM for a destination that
  * is read-only or immutable, -ETXTBSY for a swap device, -EINVAL if the two
  * overlap on a disk, -EOVERFLOW for an offset that is too large, -ENOSPC behind
- * the end of the destination, or what a device or a security module says.
+ * the end of the destination, -EINTR if the task is killed, -ENOMEM, -ENOLINK for a
+ * command that may still be executed, or what a device or a security module says.
  */
 ssize_t blkdev_copy_file_range(struct file *file_in, loff_t pos_in,
 			       struct file *file_out, loff_t pos_out,

@@ -3,9 +3,9 @@
  * Copy offload: the io_uring command.
  *
  * The same structure as for BLKCOPY, and nobody waits: many copies of one thread
- * are in flight together.  All that the kernel needs of the caller is read while
- * the command is submitted; the results are written back in the caller's task
- * before the completion is posted.
+ * are in flight together.  All that the kernel needs of the caller is read when the
+ * command is issued, which may be later than it is submitted; the results are written
+ * back in the caller's task before the completion is posted.
  */
 #include <linux/delay.h>
 #include <linux/fs.h>
@@ -28,11 +28,8 @@ struct blk_copy_uring_pdu {
 	struct blk_copy_uring		*uring;
 };
 
-/* There is nobody to write to when the task is gone. */
 static int blk_copy_uring_results(const struct blk_copy_uring *uring)
 {
-	if (current->flags & (PF_EXITING | PF_KTHREAD))
-		return 0;
 	if (put_user(uring->call.bytes_copied, &uring->uarg->bytes_copied) ||
 	    put_user(uring->call.bytes_offloaded,
 		     &uring->uarg->bytes_offloaded))
@@ -46,7 +43,11 @@ static void blk_copy_uring_free(struct blk_copy_uring *uring)
 	kfree(uring);
 }
 
-/* In the caller's task, with the lock that also holds off a cancellation */
+/*
+ * In the caller's task, with the lock that also holds off a cancellation.  Where
+ * the task or the ring is gone, the structure belongs to somebody else by now, and a
+ * result without it would say that nothing is missing.
+ */
 static void blk_copy_uring_complete(blk_copy_tw_t tw, blk_copy_tw_arg_t arg)
 {
 	struct io_uring_cmd *cmd = blk_copy_tw_cmd(tw);
@@ -54,9 +55,10 @@ static void blk_copy_uring_complete(blk_copy_tw_t tw, blk_copy_tw_arg_t arg)
 		io_uring_cmd_to_pdu(cmd, struct blk_copy_uring_pdu)->uring;
 	int res = uring->call.error;
 
-	if (res == -EINTR && uring->call.cancelled)
+	if (blk_copy_tw_dead(arg) || (res == -EINTR && uring->call.cancelled))
 		res = -ECANCELED;
-	res = blk_copy_uring_results(uring) ?: res;
+	if (!blk_copy_tw_dead(arg))
+		res = blk_copy_uring_results(uring) ?: res;
 	blk_copy_uring_free(uring);
 	blk_copy_tw_done(cmd, res, arg);
 }
@@ -103,8 +105,8 @@ static int blk_copy_uring_cancel(struct io_uring_cmd *cmd)
 
 	if (!uring->call.cancelled) {
 		blk_copy_call_cancel(&uring->call);
-	} else if (ktime_get_ns() - READ_ONCE(slept) > NSEC_PER_MSEC) {
-		/* Once for all of them, not for each: the ring is locked. */
+	} else if (ktime_get_ns() - READ_ONCE(slept) > 50 * NSEC_PER_USEC) {
+		/* Once for those of a pass, not for each: the ring is locked. */
 		usleep_range(500, 1000);
 		WRITE_ONCE(slept, ktime_get_ns());
 	}
@@ -129,12 +131,10 @@ int blk_uring_copy(struct io_uring_cmd *cmd, unsigned int issue_flags)
 
 	if (issue_flags & IO_URING_F_CANCEL)
 		return blk_copy_uring_cancel(cmd);
-	/* Not polled for: some kernels would let it begin. */
-	if (issue_flags & IO_URING_F_IOPOLL)
-		return -EOPNOTSUPP;
 	if (READ_ONCE(sqe->ioprio) || READ_ONCE(sqe->len) ||
 	    READ_ONCE(sqe->__pad1) || READ_ONCE(sqe->rw_flags) ||
-	    READ_ONCE(sqe->file_index) || READ_ONCE(sqe->addr3))
+	    READ_ONCE(sqe->buf_index) || READ_ONCE(sqe->file_index) ||
+	    READ_ONCE(sqe->addr3) || READ_ONCE(sqe->__pad2[0]))
 		return -EINVAL;
 	uring = kzalloc_obj(*uring, GFP_KERNEL_ACCOUNT);
 	if (!uring)

@@ -1024,6 +1024,9 @@ static void blk_copy_finish(struct blk_copy *copy)
 	blk_copy_pool_leave_any(copy);
 	if (copy->killed && copy->next < copy->len && !copy->error)
 		copy->error = -EINTR;
+	/* Whatever else went wrong, what may yet be written is worse to not know. */
+	if (copy->error && copy->lost)
+		copy->error = -ENOLINK;
 	blk_copy_end_segs(copy, copy->bytes_done, true);
 	if (copy->flags & BLK_COPY_DRY_RUN)
 		trace_blk_copy_done(copy);

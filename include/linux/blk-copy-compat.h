@@ -38,7 +38,8 @@
  * blk_copy_metadata_size: the metadata of a block, a member of blk_integrity
  * blk_copy_bad_sectors_t: how badblocks_check() counts sectors
  * blk_copy_attr_t, blk_copy_attrs: an attribute in an attribute_group's list
- * blk_copy_tw_*: how io_uring calls back in the task, and how that ends
+ * blk_copy_tw_*: how io_uring calls back in the task, whether nobody waits for the
+ * result any more, and how that ends
  * BLK_COPY_BIO_BYTES: size of struct bio with every option of an unpatched
  * kernel on; checked at build time
  */
@@ -51,6 +52,7 @@
 #define blk_copy_tw_t		struct io_uring_cmd *
 #define blk_copy_tw_arg_t	unsigned int
 #define blk_copy_tw_cmd(tw)	(tw)
+#define blk_copy_tw_dead(arg)	((arg) & IO_URING_F_TASK_DEAD)
 #define blk_copy_tw_done(cmd, res, arg) io_uring_cmd_done(cmd, res, 0, arg)
 #define BLK_COPY_BIO_BYTES	136
 #else
@@ -62,6 +64,7 @@
 #define blk_copy_tw_t		struct io_tw_req
 #define blk_copy_tw_arg_t	io_tw_token_t
 #define blk_copy_tw_cmd(tw)	io_uring_cmd_from_tw(tw)
+#define blk_copy_tw_dead(arg)	((arg).cancel)
 #define blk_copy_tw_done(cmd, res, arg) \
 	io_uring_cmd_done(cmd, res, IO_URING_CMD_TASK_WORK_ISSUE_FLAGS)
 #define BLK_COPY_BIO_BYTES	136

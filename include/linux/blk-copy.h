@@ -292,9 +292,10 @@ struct blk_copy_pool {
  * Tokens, bios, buffers and the worker that one user owns.  They are kept for
  * the next copy, and are what remains when memory is short: while there is
  * some, more are allocated, up to a 16th of all memory for the things of one
- * kind, so that a copy whose device hangs does not stop copies between others.  A user below
- * submit_bio() needs a set of its own: with a shared one, a copy whose write
- * causes another copy (snapshot, loopback target) would wait for itself.
+ * kind, so that a copy whose device hangs does not stop copies between others.
+ * A user below submit_bio() needs a set of its own: with a shared one, a copy
+ * whose write causes another copy (snapshot, loopback target) would wait for
+ * itself.
  * All members are private to the core; see blk_copy_set_init().
  */
 struct blk_copy_set {
@@ -465,7 +466,14 @@ static inline u32 bio_copy_offset(const struct bio *bio)
 	return bio->bi_iter.blk_copy_iter_off;
 }
 
-/* May commands read from the queue?  Whoever switches offload off means this, too. */
+/**
+ * blk_copy_is_source - may commands read from a queue?
+ * @c:		copy limits of the queue
+ *
+ * Whoever switches offload off for a disk means this, too.
+ *
+ * Return: true if so; what has zones may be read from, and not written to.
+ */
 static inline bool blk_copy_is_source(const struct blk_copy_limits *c)
 {
 	return c->max_segment_sectors && c->max_user_sectors;

@@ -73,9 +73,10 @@ struct blk_copy_arg {
 /*
  * The same for io_uring: IORING_OP_URING_CMD with this in sqe->cmd_op on the
  * destination, and the address of a struct blk_copy_arg in sqe->addr; all else
- * is 0.  The structure and its ranges may not change before the completion, nor
- * go away: the two results are written there, and the result of the completion is
- * 0 or a negative errno as that of the ioctl; ECANCELED if the ring went away.
+ * is 0.  The structure, its ranges and src_fd may not change before the completion,
+ * nor go away: the two results are written there, and the result of the completion is
+ * 0 or a negative errno as that of the ioctl.  It is ECANCELED if the ring or the
+ * task that submitted it went away; then the results are not written.
  */
 #define BLOCK_URING_CMD_COPY	_IO(0x12, 129)
 
