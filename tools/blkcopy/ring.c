@@ -13,6 +13,8 @@
 
 static struct io_uring ring;
 static unsigned int in_flight;
+/* Nothing can be begun any more: what the ring did not take is still in it. */
+static int broken;
 
 /**
  * ring_open - make room for calls
@@ -31,35 +33,32 @@ bool ring_open(const struct options *opt, unsigned int depth)
 	return !err;
 }
 
-/* What cannot be: nobody would know what became of calls in flight. */
-static void __attribute__((noreturn)) give_up(const char *what, int err)
-{
-	exit(complain(EXIT_FAILURE, "io_uring: cannot %s: %s", what,
-		      strerror(-err)));
-}
-
 /**
  * ring_begin - begin a call
  * @fd: destination
- * @call: with its argument, left alone until it is over
+ * @call: with its argument, left alone until it is over; one that cannot begin is
+ *	over at once, with an error
  */
 void ring_begin(int fd, struct call *call)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
-	int ret;
+	struct io_uring_sqe *sqe = broken ? NULL : io_uring_get_sqe(&ring);
+	int ret = broken ? broken : -EBUSY;
 
-	if (!sqe)
-		give_up("begin a call", -EBUSY);
-	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fd, &call->arg, 0, 0);
-	sqe->cmd_op = BLOCK_URING_CMD_COPY;
-	io_uring_sqe_set_data(sqe, call);
-	call->over = false;
-	do {
-		ret = io_uring_submit(&ring);
-	} while (ret == -EINTR || ret == -EAGAIN);
-	if (ret < 0)
-		give_up("begin a call", ret);
-	in_flight++;
+	if (sqe) {
+		io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fd, &call->arg, 0, 0);
+		sqe->cmd_op = BLOCK_URING_CMD_COPY;
+		io_uring_sqe_set_data(sqe, call);
+		do {
+			ret = io_uring_submit(&ring);
+		} while (ret == -EINTR || ret == -EAGAIN);
+	}
+	call->over = ret < 0;
+	if (ret < 0) {
+		broken = call->error = ret;
+		call->done = call->offloaded = 0;
+	} else {
+		in_flight++;
+	}
 }
 
 /**
@@ -71,15 +70,9 @@ void ring_wait(void)
 {
 	struct io_uring_cqe *cqe;
 	struct call *call;
-	int err;
 
-	if (!in_flight)
+	if (!in_flight || io_uring_wait_cqe(&ring, &cqe))
 		return;
-	err = io_uring_wait_cqe(&ring, &cqe);
-	if (err == -EINTR)
-		return;
-	if (err)
-		give_up("wait for a call", err);
 	call = io_uring_cqe_get_data(cqe);
 	call->error = cqe->res < 0 ? cqe->res : 0;
 	call->done = call->arg.bytes_copied;
