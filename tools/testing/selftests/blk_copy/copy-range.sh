@@ -251,6 +251,18 @@ regular_files()
 	pattern check "$D1" 2
 }
 
+# Security modules, and whoever else is asked before a read or a write, are asked here.
+permission()
+{
+	two_disks
+	# shellcheck disable=SC2016
+	start_probe rw_verify_area 'rw=$arg1:s32 bytes=$arg4:u64'
+	want 1000000 crange "$D0" 1000 "$D1" 1000 1000000
+	is "$(trace 'crange.*rw=0 bytes=1000000$' | wc -l)" 1 "reads asked for"
+	is "$(trace 'crange.*rw=1 bytes=1000000$' | wc -l)" 1 "writes asked for"
+}
+
+prove "permission is asked for, of both ends" permission
 prove "the wrong open mode, and O_APPEND" wrong_mode
 prove "flags, negative and too large offsets" bad_numbers
 prove "more bytes than there are, far behind" more_than_there_is
@@ -307,7 +319,7 @@ interrupted()
 {
 	local have
 
-	make_null d0 size=1024 max_copy_bytes=1048576 irqmode=2 completion_nsec=20000000
+	make_null d0 size=1024 max_copy_bytes=1048576 irqmode=2 completion_nsec=100000000
 	have=$(crange -i 1500 "$D0" 0 "$D0" 512M 512M) || :
 	[[ $have -gt 0 && $have -lt $((512 << 20)) ]] || fail "returned $have"
 	is $((have % (64 << 20))) 0 "what is left of a window"

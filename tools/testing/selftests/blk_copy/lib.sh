@@ -617,6 +617,14 @@ start_trace()
 	defer stop_trace
 }
 
+# start_probe FUNCTION ARGUMENTS: the event "probe" for each call of a kernel function
+start_probe()
+{
+	echo "p:blk_copy_test/probe $*" >"$TRACING/kprobe_events"
+	defer eval "echo >$TRACING/kprobe_events"
+	start_trace blk_copy_test:probe
+}
+
 # trace [PATTERN]: the lines of the trace so far that match.
 trace()
 {

@@ -521,6 +521,30 @@ read_only_partition()
 	pattern check /dev/d0 2
 }
 
+# asked_for WHAT BYTES: how often a read (0) or a write (1) of that was asked for
+asked_for()
+{
+	trace "rawcopy.* probe: .*rw=$1 bytes=$2$" | wc -l
+}
+
+# Security modules, and whoever else is asked before a read or a write, are asked here,
+# once for each range however long it is.
+permission()
+{
+	make_null d0 size=16
+	make_null d1 size=16
+	make_null d2 size=8192
+	# shellcheck disable=SC2016
+	start_probe rw_verify_area 'rw=$arg1:s32 bytes=$arg4:u64'
+	want "0 $((3 << 20)) 0" rawcopy -s /dev/d0 /dev/d1 0 4M:1M 0:2M
+	is "$(asked_for 0 $((1 << 20))) $(asked_for 0 $((2 << 20)))" "1 1" "reads asked for"
+	is "$(asked_for 1 $((3 << 20)))" 1 "writes asked for"
+	want "0 0 $((4 << 30))" rawcopy -f d /dev/d2 4G 0:4G
+	# As much as one read may have
+	is "$(asked_for 0 2147479552) $(asked_for 1 2147479552)" "1 1" "asked for 4 GiB"
+}
+
+prove "permission is asked for, of both ends" permission
 prove "a source that is no block device is refused" on_null wrong_source
 prove "a destination that is no block device is refused" on_null wrong_destination
 prove "the wrong open mode is refused" on_null wrong_mode

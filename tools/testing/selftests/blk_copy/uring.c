@@ -3,6 +3,7 @@
  * Many copies of one thread through io_uring, and what comes of each.
  */
 #include <liburing.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "bed.h"
@@ -17,21 +18,25 @@ static const char usage[] =
 "  -t S		instead: the nth copy is again from OFF and to DOFF + n %% COUNT *\n"
 "		LENGTH, as many as fit in S seconds, DEPTH in flight\n"
 "  -r KIND	of ring: sqpoll, defer, iopoll\n"
-"  -o HOW	links, fixed (registered file), async (IOSQE_ASYNC)\n"
+"  -o HOW	links, drains, fixed (registered file), async (IOSQE_ASYNC)\n"
 "  -f n		forbid emulation\n"
 "  -b N		the nth copy is misaligned\n"
 "  -z FIELD	of the nth SQE that must be 0 and is not: ioprio, len, flags, index,\n"
-"		addr3; goes with -b\n"
+"		buffer, addr3, pad2; goes with -b\n"
 "  -c		cancel all when they are submitted\n"
 "  -u		unmap the arguments when they are submitted\n"
 "  -w		when they are submitted say so, and wait for a line\n"
 "  -x		then do not wait for the copies: end the ring and the program\n"
+"  -e		before that, end the ring; nothing may be written to the arguments then\n"
+"  -p		submit by a thread that then ends\n"
 "\n"
 "Prints how often each result came, bytes copied and offloaded of all, the most\n"
 "copies in flight, and the microseconds that submission took of them and in all.\n"
 "Exit status 2 if a completion is missing or comes twice.\n";
 
 #define MAX_COPIES	65536
+/* What a result is before it is written */
+#define UNTOUCHED	0x5a5a5a5a5a5a5a5aULL
 
 struct copy {
 	struct blk_copy_arg	arg;
@@ -44,7 +49,7 @@ static struct {
 	u64 doff, off, len;
 	u32 count, depth, flags, ring, seconds;
 	long bad;
-	int cancel, unmap, wait, leave;
+	int cancel, unmap, wait, leave, end, thread;
 } o = { .how = "", .zero = "", .bad = -1 };
 
 static struct io_uring ring;
@@ -85,7 +90,7 @@ static void parse(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "s:q:t:r:o:f:b:z:cuwx")) >= 0) {
+	while ((c = getopt(argc, argv, "s:q:t:r:o:f:b:z:cuwxep")) >= 0) {
 		switch (c) {
 		case 's':
 			o.src = optarg;
@@ -123,6 +128,13 @@ static void parse(int argc, char **argv)
 		case 'x':
 			o.wait = 1;
 			o.leave = 1;
+			break;
+		case 'e':
+			o.wait = 1;
+			o.end = 1;
+			break;
+		case 'p':
+			o.thread = 1;
 			break;
 		default:
 			bad_usage();
@@ -176,8 +188,12 @@ static void spoil(struct io_uring_sqe *sqe)
 		sqe->rw_flags = 1 << 5;
 	else if (!strcmp(o.zero, "index"))
 		sqe->file_index = 1;
+	else if (!strcmp(o.zero, "buffer"))
+		sqe->buf_index = 1;
 	else if (!strcmp(o.zero, "addr3"))
 		sqe->addr3 = 1;
+	else if (!strcmp(o.zero, "pad2"))
+		sqe->__pad2[0] = 1;
 	else if (*o.zero)
 		bad_usage();
 }
@@ -200,6 +216,7 @@ static void prepare(u32 n, u32 place)
 		.src_fd		= src_fd,
 		.dst_offset	= o.doff + place * o.len,
 		.flags		= o.flags,
+		.bytes_copied	= o.end ? UNTOUCHED : 0,
 	};
 	c->state = 1;
 	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, dst_fd, &c->arg, 0, 0);
@@ -212,6 +229,8 @@ static void prepare(u32 n, u32 place)
 		sqe->flags |= IOSQE_ASYNC;
 	} else if (!strcmp(o.how, "links") && n + 1 < o.count) {
 		sqe->flags |= IOSQE_IO_LINK;
+	} else if (!strcmp(o.how, "drains")) {
+		sqe->flags |= IOSQE_IO_DRAIN;
 	}
 	if (n == o.bad && *o.zero)
 		spoil(sqe);
@@ -279,13 +298,47 @@ static void cancel_all(void)
 	}
 }
 
-static void all_at_once(void)
+static void *submit_all(void *unused)
 {
 	u32 n;
 
 	for (n = 0; n < o.count; n++)
 		prepare(n, n);
 	submit(o.count);
+	return NULL;
+}
+
+static void by_thread(void)
+{
+	pthread_t thread;
+
+	errno = pthread_create(&thread, NULL, submit_all, NULL);
+	if (!errno)
+		errno = pthread_join(thread, NULL);
+	if (errno)
+		die("a thread");
+}
+
+/* The memory is ours again. */
+static void count_untouched(void)
+{
+	u32 n, untouched = 0;
+
+	for (n = 0; n < o.count; n++)
+		untouched += copies[n].arg.bytes_copied == UNTOUCHED;
+	printf("untouched %u\n", untouched);
+}
+
+static void all_at_once(void)
+{
+	u32 n;
+
+	if (o.thread)
+		by_thread();
+	else
+		submit_all(NULL);
+	if (o.end)
+		io_uring_queue_exit(&ring);
 	if (o.unmap && mprotect(copies, o.count * sizeof(*copies), PROT_NONE))
 		die("mprotect");
 	if (o.cancel)
@@ -296,7 +349,9 @@ static void all_at_once(void)
 		if (getchar() == EOF)
 			die("nobody says go on");
 	}
-	if (o.leave)
+	if (o.end)
+		count_untouched();
+	if (o.leave || o.end)
 		exit(0);
 	if (o.unmap) {
 		sleep_us(1000000);

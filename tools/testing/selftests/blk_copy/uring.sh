@@ -160,7 +160,7 @@ refused_fields()
 
 	make_null d0 size=64
 	pattern fill /dev/d0 1
-	for field in ioprio len flags index addr3; do
+	for field in ioprio len flags index buffer addr3 pad2; do
 		counting /dev/d0 copy_many -b 3 -z "$field" /dev/d0 32M 0 512 8
 		did 7 7
 		results "7\*0 1\*EINVAL copied 3584 *"
@@ -207,6 +207,59 @@ ring_killed()
 	wait_for idle
 	pattern check -l 32M /dev/d0 1
 	drop_null d0
+}
+
+# What was submitted is nobody's any more, and may be something else by now.
+ring_closed()
+{
+	hold_many 32 -e /dev/d0 32M 0 1M 32
+	let_go
+	wait_for idle
+	sleep 0.2
+	go_on
+	results "untouched 32"
+	pattern check -l 32M /dev/d0 1
+	drop_null d0
+}
+
+# The copies of a thread that ends go on, and its results come without their bytes.
+thread_ends()
+{
+	hold_many 32 -p /dev/d0 32M 0 1M 32
+	counting /dev/d0 release_all
+	did 32 32
+	results "32\*ECANCELED copied 0 offloaded 0 *"
+	pattern check /dev/d0 1 @32M:1 0:32M
+	idle
+}
+
+# Nobody polls for them.
+polled_ring()
+{
+	make_null d0 size=64
+	pattern fill /dev/d0 1
+	if since 7.3; then
+		device_did /dev/d0 32 32 copy_many -r iopoll /dev/d0 32M 0 512K 32
+		results "32\*0 copied 16777216 offloaded 16777216 *"
+		pattern check /dev/d0 1 @32M:1 0:16M
+	else
+		device_did /dev/d0 0 0 copy_many -r iopoll /dev/d0 32M 0 512K 32
+		results "32\*EOPNOTSUPP copied 0 *"
+	fi
+	idle
+}
+
+# A drained command waits for all before it.
+drained()
+{
+	make_null d0 size=64
+	pattern fill /dev/d0 1
+	device_did /dev/d0 31 31 copy_many -o drains /dev/d0 1M 0 1M 31
+	results "31\*0 copied 32505856 *"
+	for ((i = 1; i < 32; i++)); do
+		pattern check -o "${i}M" -l 1M /dev/d0 1 "@${i}M:1" 0:1M
+	done
+	idle
 }
 
 # Long calls are cut short: of 32 GiB hardly anything is copied.
@@ -278,6 +331,10 @@ prove "results that cannot be written back give EFAULT" unmapped_argument
 prove "a ring that ends while copies are in flight" ring_ends
 prove "a task that is killed while copies are in flight" ring_killed
 prove "a ring that ends cuts long copies short" ring_cancels
+prove "a ring that ends writes nothing to a program that goes on" ring_closed
+prove "copies of a thread that ends" thread_ends
+prove "a ring for polling" polled_ring
+prove "drained copies wait for those before them" drained
 prove "cancelling requests one by one loses no completion" cancel_register
 prove "a stream of copies, 64 in flight" stress
 sed 's/^/#   /' "$TMP/stress"
