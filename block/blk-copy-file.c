@@ -60,6 +60,9 @@ static int blk_copy_file_check(struct blk_copy_call *call, loff_t src,
 		return -EPERM;
 	if (IS_SWAPFILE(call->src->bd_mapping->host))
 		return -ETXTBSY;
+	/* What goes through the page cache is written later than what does not. */
+	if (bdev_is_zoned(call->dst))
+		return -EOPNOTSUPP;
 	if (src < 0 || dst < 0)
 		return -EINVAL;
 	if (check_add_overflow((u64)src, (u64)*len, &end) ||
@@ -161,7 +164,8 @@ static ssize_t blk_copy_file_sync(struct file *file, loff_t pos, ssize_t done)
  * Context: process context, may sleep.
  * Return: bytes copied, 0 at the end of the source, or a negative errno: -EBADF
  * for a file in the wrong mode or one that appends, -EPERM for a destination that
- * is read-only or immutable, -ETXTBSY for a swap device, -EINVAL if the two
+ * is read-only or immutable, -ETXTBSY for a swap device, -EOPNOTSUPP for a
+ * destination with zones, -EINVAL if the two
  * overlap on a disk, -EOVERFLOW for an offset that is too large, -ENOSPC behind
  * the end of the destination, -EINTR if the task is killed, -ENOMEM, -ENOLINK for a
  * command that may still be executed, or what a device or a security module says.

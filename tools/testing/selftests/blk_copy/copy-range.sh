@@ -262,6 +262,26 @@ permission()
 	is "$(trace 'crange.*rw=1 bytes=1000000$' | wc -l)" 1 "writes asked for"
 }
 
+# Nothing would write in order what goes past the page cache and what goes through it.
+zones()
+{
+	make_null d0 size=16 zoned=1 zone_size=4
+	make_null d1 size=16
+	pattern fill "$D0" 1
+	pattern fill "$D1" 2
+	want EOPNOTSUPP crange "$D1" 0 "$D0" 4M 1M
+	want EOPNOTSUPP crange "$D0" 0 "$D0" 4M 1M
+	pattern check "$D0" 1
+	want 1000000 crange "$D0" 100 "$D1" 100 1000000
+	bytes_of "$D1" "$TMP/have"
+	pattern fill "$D1" 2
+	bytes_of "$D1" "$TMP/want"
+	bytes_of "$D0" "$TMP/source"
+	splice "$TMP/want" 100 1000000 100 "$TMP/source"
+	cmp "$TMP/want" "$TMP/have"
+}
+
+prove "zones can be copied from, and not to" zones
 prove "permission is asked for, of both ends" permission
 prove "the wrong open mode, and O_APPEND" wrong_mode
 prove "flags, negative and too large offsets" bad_numbers
