@@ -262,6 +262,15 @@ drained()
 	idle
 }
 
+nothing_is_copied()
+{
+	local before
+
+	before=$(copy_stat /dev/d0 offloaded_bytes)
+	sleep 0.5
+	[ "$(copy_stat /dev/d0 offloaded_bytes)" = "$before" ]
+}
+
 # Long calls are cut short: of 32 GiB hardly anything is copied.
 ring_cancels()
 {
@@ -273,7 +282,9 @@ ring_cancels()
 	let_go
 	wait "$PID" || :
 	exec 8>&-
-	wait_for idle
+	# Between two commands nothing is in flight either.
+	wait_for nothing_is_copied
+	idle
 	[ "$(copy_stat /dev/d0 offloaded_bytes)" -lt $((32 << 30)) ] ||
 		fail "$(copy_stat /dev/d0 offloaded_bytes) bytes were copied after the end"
 	drop_null d0
