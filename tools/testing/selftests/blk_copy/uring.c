@@ -27,7 +27,8 @@ static const char usage[] =
 "  -u		unmap the arguments when they are submitted\n"
 "  -w		when they are submitted say so, and wait for a line\n"
 "  -x		then do not wait for the copies: end the ring and the program\n"
-"  -e		before that, end the ring; nothing may be written to the arguments then\n"
+"  -e		then end the ring, say \"closed\", wait for a line, and count the\n"
+"		arguments to which nothing was written\n"
 "  -p		submit by a thread that then ends\n"
 "\n"
 "Prints how often each result came, bytes copied and offloaded of all, the most\n"
@@ -329,6 +330,15 @@ static void count_untouched(void)
 	printf("untouched %u\n", untouched);
 }
 
+/* Until somebody says go on */
+static void pause_at(const char *place)
+{
+	puts(place);
+	fflush(stdout);
+	if (getchar() == EOF)
+		die("nobody says go on");
+}
+
 static void all_at_once(void)
 {
 	u32 n;
@@ -337,20 +347,17 @@ static void all_at_once(void)
 		by_thread();
 	else
 		submit_all(NULL);
-	if (o.end)
-		io_uring_queue_exit(&ring);
 	if (o.unmap && mprotect(copies, o.count * sizeof(*copies), PROT_NONE))
 		die("mprotect");
 	if (o.cancel)
 		cancel_all();
-	if (o.wait) {
-		puts("submitted");
-		fflush(stdout);
-		if (getchar() == EOF)
-			die("nobody says go on");
-	}
-	if (o.end)
+	if (o.wait)
+		pause_at("submitted");
+	if (o.end) {
+		io_uring_queue_exit(&ring);
+		pause_at("closed");
 		count_untouched();
+	}
 	if (o.leave || o.end)
 		exit(0);
 	if (o.unmap) {

@@ -213,11 +213,13 @@ ring_killed()
 ring_closed()
 {
 	hold_many 32 -e /dev/d0 32M 0 1M 32
+	echo >&8
+	wait_for grep -q ^closed "$TMP/out"
 	let_go
-	wait_for idle
-	sleep 0.2
+	wait_for nothing_is_copied
+	idle
 	go_on
-	results "untouched 32"
+	results "closed*untouched 32"
 	pattern check -l 32M /dev/d0 1
 	drop_null d0
 }
