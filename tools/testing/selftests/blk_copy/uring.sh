@@ -263,14 +263,15 @@ drained()
 	idle
 }
 
-# Nor has anything ended for a while: between two commands nothing is in flight either.
+# Nor is anything for longer than windows of all copies take: between two commands nothing
+# is in flight either, and bytes count when a window ends.
 nothing_is_copied()
 {
 	local before
 
 	before=$(copy_stat /dev/d0 offloaded_bytes)
 	idle || return
-	sleep 0.5
+	sleep 3
 	idle && [ "$(copy_stat /dev/d0 offloaded_bytes)" = "$before" ]
 }
 
