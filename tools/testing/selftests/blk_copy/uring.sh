@@ -136,16 +136,22 @@ for_each_ring()
 	idle
 }
 
-# The nth copies what the one before it has written.
-links()
+# one_by_one HOW: the nth copies what the one before it has written.
+one_by_one()
 {
 	make_null d0 size=64
 	pattern fill /dev/d0 1
-	device_did /dev/d0 31 31 copy_many -o links /dev/d0 1M 0 1M 31
-	results "31\*0 *"
+	device_did /dev/d0 31 31 copy_many -o "$1" /dev/d0 1M 0 1M 31
+	results "31\*0 copied 32505856 *"
 	for ((i = 1; i < 32; i++)); do
 		pattern check -o "${i}M" -l 1M /dev/d0 1 "@${i}M:1" 0:1M
 	done
+	idle
+}
+
+links()
+{
+	one_by_one links
 	# Behind one that fails nothing is done.
 	pattern fill /dev/d0 1
 	device_did /dev/d0 10 10 copy_many -o links -b 10 /dev/d0 1M 0 1M 31
@@ -250,19 +256,6 @@ polled_ring()
 	idle
 }
 
-# A drained command waits for all before it.
-drained()
-{
-	make_null d0 size=64
-	pattern fill /dev/d0 1
-	device_did /dev/d0 31 31 copy_many -o drains /dev/d0 1M 0 1M 31
-	results "31\*0 copied 32505856 *"
-	for ((i = 1; i < 32; i++)); do
-		pattern check -o "${i}M" -l 1M /dev/d0 1 "@${i}M:1" 0:1M
-	done
-	idle
-}
-
 # Nor is anything for longer than windows of all copies take: between two commands nothing
 # is in flight either, and bytes count when a window ends.
 nothing_is_copied()
@@ -347,7 +340,7 @@ prove "a ring that ends cuts long copies short" ring_cancels
 prove "a ring that ends writes nothing to a program that goes on" ring_closed
 prove "copies of a thread that ends" thread_ends
 prove "a ring for polling" polled_ring
-prove "drained copies wait for those before them" drained
+prove "drained copies wait for those before them" one_by_one drains
 prove "cancelling requests one by one loses no completion" cancel_register
 prove "a stream of copies, 64 in flight" stress
 sed 's/^/#   /' "$TMP/stress"
